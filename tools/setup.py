@@ -12,6 +12,8 @@ checked by content at every run, so a broken or half-written file is fetched aga
 Does not build, start or configure anything. Needs Python 3.9 with pip and no other package.
 """
 
+from __future__ import annotations
+
 import argparse
 import errno
 import fcntl

@@ -3,6 +3,8 @@
 Owns requirements.txt, the choice of the platform's wheel and pip's words. Does not know what is in a wheel.
 """
 
+from __future__ import annotations
+
 import importlib.util
 import os
 import platform
