@@ -1,0 +1,1 @@
+//! The contract: types, encoding, names of subjects and keys. No I/O, no async, no clock, no environment.

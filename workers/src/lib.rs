@@ -1,0 +1,1 @@
+//! Workers: intake, batcher, engine (ONNX Runtime) and settle.
