@@ -84,7 +84,9 @@ def platform_tags() -> list[str]:
     if system == "Linux" and machine in ("x86_64", "aarch64"):
         name, version = platform.libc_ver()
         if name != "glibc" or tuple(int(part) for part in version.split(".")[:2]) < (2, 28):
-            raise SetupError(f"ONNX Runtime needs glibc 2.28 or newer, this machine has {name or 'another C library'} {version}".rstrip())
+            raise SetupError(
+                f"ONNX Runtime needs glibc 2.28 or newer, this machine has {name or 'another C library'} {version}".rstrip()
+            )
         return [f"manylinux_2_28_{machine}"]
     if system == "Darwin" and machine == "arm64":
         major = int(platform.mac_ver()[0].split(".")[0])
