@@ -1,0 +1,54 @@
+//! Names in the store. All keys of one job share a hash tag, so that its commit is atomic in a Redis Cluster too.
+
+use crate::{digest::Digest, job_id::JobId, name::TenantId};
+
+/// Buckets a tenant's jobs are spread over; each has its own event stream and hint channel.
+pub const BUCKETS: u8 = 16;
+
+/// The hash that holds the API keys: id → record.
+pub const API_KEYS: &str = "gm:api-keys";
+/// The hash that knows which keys have signed job ids: number → fingerprint.
+pub const JOB_ID_KEYS: &str = "gm:job-id-keys";
+
+/// Fields of a job's hash.
+pub mod field {
+    /// The terminal state's word; absent until the job is settled.
+    pub const STATE: &str = "state";
+    /// The encoded outcome.
+    pub const OUTCOME: &str = "outcome";
+    /// The encoded lineage, without its commit time.
+    pub const LINEAGE: &str = "lineage";
+    /// When it was committed, microseconds, by the store's clock.
+    pub const COMMITTED_AT: &str = "committed_at";
+    /// Attempts so far, counted from the second claim on.
+    pub const ATTEMPTS: &str = "attempts";
+}
+
+/// `{tenant:bucket}`: everything that must change together carries it.
+fn tag(tenant: &TenantId, bucket: u8) -> String {
+    format!("{{{tenant}:{bucket}}}")
+}
+
+/// The hash of one job.
+#[must_use]
+pub fn job(tenant: &TenantId, id: &JobId) -> String {
+    format!("gm:{}:job:{id}", tag(tenant, id.bucket(BUCKETS)))
+}
+
+/// The stream of a bucket's outcomes: fields `id` and `state`, in the order of their commits.
+#[must_use]
+pub fn events(tenant: &TenantId, id: &JobId) -> String {
+    format!("gm:{}:events", tag(tenant, id.bucket(BUCKETS)))
+}
+
+/// The channel that hints at outcomes of a bucket; its messages are job ids. A hint may be lost, the hash is the truth.
+#[must_use]
+pub fn hints(tenant: &TenantId, id: &JobId) -> String {
+    format!("gm:{}:hints", tag(tenant, id.bucket(BUCKETS)))
+}
+
+/// The record of an idempotency key, which itself is only stored as a digest.
+#[must_use]
+pub fn idempotency(tenant: &TenantId, key: &str) -> String {
+    format!("gm:{{{tenant}:idempotency}}:{}", Digest::of(key.as_bytes()).hex())
+}
