@@ -1,1 +1,35 @@
-//! NATS JetStream and Redis: topology, publisher, consumer, deliveries, outcomes. The only crate that speaks to either.
+//! The two stores and nothing else: NATS JetStream, which holds accepted jobs until they are settled, and Redis, which
+//! holds outcomes. The only crate that imports `async-nats` or `redis`; what a job means is not known here.
+
+pub mod api_keys;
+pub mod claim;
+pub mod clock;
+pub mod consumer;
+pub mod delivery;
+pub mod idempotency;
+pub mod job_id_keys;
+pub mod metrics;
+pub mod nats;
+pub mod outcomes;
+pub mod publisher;
+mod script;
+pub mod settle;
+pub mod store;
+pub mod watch;
+
+pub use claim::{Claim, ClaimRequest};
+pub use clock::BrokerClock;
+pub use consumer::QueueConsumer;
+pub use delivery::Delivery;
+pub use idempotency::Begun;
+pub use nats::{Broker, BrokerError, NatsArgs};
+pub use outcomes::Record;
+pub use publisher::{PublishError, Publisher, PublisherArgs, Work};
+pub use settle::{Settled, Settlement};
+pub use store::{Store, StoreArgs, StoreError};
+pub use watch::Watch;
+
+/// Registers the help texts of this crate's metrics; once a process, after the recorder was installed.
+pub fn describe_metrics() {
+    metrics::describe();
+}

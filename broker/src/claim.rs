@@ -1,0 +1,78 @@
+//! Claiming jobs before they run: passing over those that have ended, counting the attempts of those that were delivered
+//! before. A first delivery is only a read: a durable write at the store costs as much as the commit itself.
+
+use gristmill_schemas::{
+    JobId, JobState, TenantId,
+    key::{self, field},
+};
+use redis::{Cmd, FromRedisValue, RedisError, Value};
+
+use crate::{
+    outcomes::parse_state,
+    script,
+    store::{Store, StoreError, translate},
+};
+
+/// A job that is about to run.
+#[derive(Debug, Clone, Copy)]
+pub struct ClaimRequest<'a> {
+    /// Whose it is.
+    pub tenant: &'a TenantId,
+    /// The job.
+    pub id: &'a JobId,
+    /// Whether its envelope was delivered before, so that an earlier attempt may have run it.
+    pub redelivered: bool,
+}
+
+/// What may be done with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// It may run; this is the attempt's number, from 1, and its fence.
+    Run {
+        /// The attempt.
+        attempt: u32,
+    },
+    /// It has ended already.
+    Ended(JobState),
+}
+
+impl Store {
+    /// Claims jobs in one round trip; answers stand in the order of the requests.
+    ///
+    /// # Errors
+    /// [`StoreError`]: none of the jobs may run.
+    pub async fn claim(&self, requests: &[ClaimRequest<'_>]) -> Result<Vec<Claim>, StoreError> {
+        let answers = self
+            .run(requests.iter().map(|request| self.claim_command(*request)).collect())
+            .await?;
+        requests
+            .iter()
+            .zip(answers)
+            .map(|(request, answer)| read_claim(request.redelivered, answer))
+            .collect()
+    }
+
+    fn claim_command(&self, request: ClaimRequest<'_>) -> Cmd {
+        let key = key::job(request.tenant, request.id);
+        if request.redelivered {
+            let mut command = script::RECLAIM.call(1);
+            command.arg(key).arg(self.retention().as_millis() as u64);
+            return command;
+        }
+        let mut command = redis::cmd("HGET");
+        command.arg(key).arg(field::STATE);
+        command
+    }
+}
+
+fn read_claim(redelivered: bool, answer: Result<Value, RedisError>) -> Result<Claim, StoreError> {
+    let word = answer.and_then(|value| Option::<String>::from_redis_value(value).map_err(RedisError::from));
+    let word = word.map_err(|error| translate(&error))?;
+    match word {
+        None => Ok(Claim::Run { attempt: 1 }),
+        Some(word) if redelivered && word.parse::<u32>().is_ok() => Ok(Claim::Run {
+            attempt: word.parse().expect("just parsed"),
+        }),
+        Some(word) => parse_state(&word).map(Claim::Ended),
+    }
+}

@@ -1,0 +1,177 @@
+//! The connection to NATS and the stream on it.
+
+use std::time::Duration;
+
+use async_nats::{
+    ConnectOptions, Event,
+    jetstream::{self, stream},
+};
+use gristmill_schemas::subject;
+use tokio::sync::watch;
+
+use crate::{clock::BrokerClock, metrics};
+
+/// Where the broker is and how large its stream may grow.
+#[derive(Debug, Clone, clap::Args)]
+pub struct NatsArgs {
+    /// The NATS server, or several with commas between
+    #[arg(
+        long,
+        env = "GRISTMILL_NATS_URL",
+        default_value = "nats://127.0.0.1:4222",
+        value_name = "URL"
+    )]
+    pub nats_url: String,
+    /// The most bytes that waiting jobs may take on the stream; past it submissions are refused
+    #[arg(long, env = "GRISTMILL_STREAM_MAX_BYTES", default_value_t = 4 << 30, value_name = "BYTES")]
+    pub stream_max_bytes: i64,
+    /// Copies of the stream in a NATS cluster: 1, 3 or 5
+    #[arg(long, env = "GRISTMILL_STREAM_REPLICAS", default_value_t = 1, value_name = "N")]
+    pub stream_replicas: usize,
+}
+
+/// What can go wrong with the broker outside of a publish.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// The URL, or what the server said at the connection.
+    #[error("NATS cannot be reached: {0}")]
+    Connect(#[from] async_nats::ConnectError),
+    /// JetStream does not answer, or refuses.
+    #[error("JetStream: {0}")]
+    JetStream(String),
+}
+
+/// The connection. It reconnects by itself for ever; clones share it.
+#[derive(Clone, Debug)]
+pub struct Broker {
+    pub(crate) jetstream: jetstream::Context,
+    pub(crate) link: watch::Receiver<Link>,
+    clock: BrokerClock,
+    args: NatsArgs,
+}
+
+/// How the connection stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Link {
+    pub(crate) up: bool,
+    /// Counts connections: what was asked for on an earlier one will not be answered.
+    pub(crate) generation: u64,
+}
+
+/// Notices a dead peer after two of these.
+const PING_INTERVAL: Duration = Duration::from_secs(3);
+/// The longest pause between two attempts to connect.
+const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(1);
+/// The longest wait for an answer of JetStream's API.
+const API_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Broker {
+    /// Connects, or begins to: an unreachable server is retried in the background, so that processes may start in any
+    /// order. [`Self::ensure_stream`] tells when it is there.
+    ///
+    /// # Errors
+    /// The URL cannot be read.
+    pub async fn connect(args: &NatsArgs) -> Result<Self, BrokerError> {
+        let (changes, link) = watch::channel(Link::default());
+        let options = ConnectOptions::new()
+            .name("gristmill")
+            .ping_interval(PING_INTERVAL)
+            .connection_timeout(API_TIMEOUT)
+            .request_timeout(Some(API_TIMEOUT))
+            .retry_on_initial_connect()
+            .reconnect_delay_callback(|attempt| {
+                MAX_RECONNECT_DELAY.min(Duration::from_millis(50 * u64::try_from(attempt).unwrap_or(20)))
+            })
+            .event_callback(move |event| {
+                observe(&event, &changes);
+                std::future::ready(())
+            });
+        let client = options.connect(args.nats_url.split(',').collect::<Vec<_>>()).await?;
+        let jetstream = jetstream::new(client);
+        let clock = BrokerClock::start(jetstream.clone(), link.clone());
+        Ok(Self {
+            jetstream,
+            link,
+            clock,
+            args: args.clone(),
+        })
+    }
+
+    /// Waits for the server, makes the stream if it is not there, and learns the broker's time.
+    ///
+    /// # Errors
+    /// JetStream does not answer within a few seconds, or a stream of that name has settings that cannot be changed.
+    pub async fn ensure_stream(&self) -> Result<(), BrokerError> {
+        let words = |error: &dyn std::fmt::Display| BrokerError::JetStream(error.to_string());
+        let wanted = stream_config(&self.args);
+        self.jetstream
+            .create_or_update_stream(wanted)
+            .await
+            .map_err(|error| words(&error))?;
+        self.clock.sample().await
+    }
+
+    /// The broker's clock as this process knows it.
+    #[must_use]
+    pub fn clock(&self) -> BrokerClock {
+        self.clock.clone()
+    }
+
+    /// Whether the connection is up now.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.link.borrow().up
+    }
+
+    /// Waits until the connection is lost or made anew.
+    pub async fn link_changed(&self) {
+        let mut link = self.link.clone();
+        link.mark_unchanged();
+        // an error means that the client is gone, and with it every reason to hurry
+        if link.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// The largest message the server takes, in bytes.
+    #[must_use]
+    pub fn max_payload(&self) -> usize {
+        self.jetstream.client().max_payload()
+    }
+}
+
+fn observe(event: &Event, changes: &watch::Sender<Link>) {
+    match event {
+        Event::Connected => {
+            tracing::info!("connected to NATS");
+            changes.send_modify(|link| {
+                *link = Link {
+                    up: true,
+                    generation: link.generation + 1,
+                }
+            });
+        }
+        Event::Disconnected => {
+            tracing::warn!("connection to NATS lost");
+            metrics::connections_lost("nats").increment(1);
+            changes.send_modify(|link| link.up = false);
+        }
+        other => tracing::warn!(event = %other, "NATS"),
+    }
+}
+
+/// Work queue: an acked envelope is gone, so the stream's size is the backlog (docs/adr/0001-stream-layout.md). No age
+/// limit: what would vanish by age would vanish without an outcome.
+fn stream_config(args: &NatsArgs) -> stream::Config {
+    stream::Config {
+        name: subject::STREAM.to_owned(),
+        description: Some("Accepted jobs that are not settled yet".to_owned()),
+        subjects: vec![subject::WILDCARD.to_owned()],
+        retention: stream::RetentionPolicy::WorkQueue,
+        storage: stream::StorageType::File,
+        discard: stream::DiscardPolicy::New,
+        max_bytes: args.stream_max_bytes,
+        num_replicas: args.stream_replicas,
+        ..stream::Config::default()
+    }
+}

@@ -1,0 +1,82 @@
+//! Reading how jobs ended.
+
+use bytes::Bytes;
+use gristmill_schemas::{
+    JobId, JobState, Lineage, Outcome, TenantId, Timestamp,
+    codec::DecodeError,
+    key::{self, field},
+};
+
+use crate::store::{Store, StoreError};
+
+/// What the store holds of a job that has ended.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// The terminal state.
+    pub state: JobState,
+    /// The encoded [`Outcome`].
+    pub outcome: Bytes,
+    /// The encoded [`Lineage`], without its commit time.
+    pub lineage: Bytes,
+    /// When it was committed, by the store's clock.
+    pub committed_at: Timestamp,
+}
+
+impl Record {
+    /// The outcome, decoded.
+    ///
+    /// # Errors
+    /// It was written by a build with another major version.
+    pub fn outcome(&self) -> Result<Outcome, DecodeError> {
+        Outcome::decode(&self.outcome)
+    }
+
+    /// The lineage, decoded, with its commit time.
+    ///
+    /// # Errors
+    /// It was written by a build with another major version.
+    pub fn lineage(&self) -> Result<Lineage, DecodeError> {
+        let mut lineage = Lineage::decode(&self.lineage)?;
+        lineage.stages.committed_at = Some(self.committed_at);
+        Ok(lineage)
+    }
+}
+
+impl Store {
+    /// A job's record; `None` while it has no outcome.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn read(&self, tenant: &TenantId, id: &JobId) -> Result<Option<Record>, StoreError> {
+        let fields = (field::STATE, field::OUTCOME, field::LINEAGE, field::COMMITTED_AT);
+        let mut command = redis::cmd("HMGET");
+        command.arg(key::job(tenant, id)).arg(fields);
+        type Row = (Option<String>, Option<Vec<u8>>, Option<Vec<u8>>, Option<u64>);
+        let row: Row = self.command(&command).await?;
+        let (Some(state), Some(outcome), Some(lineage), Some(committed_at)) = row else {
+            return Ok(None);
+        };
+        Ok(Some(Record {
+            state: parse_state(&state)?,
+            outcome: outcome.into(),
+            lineage: lineage.into(),
+            committed_at: Timestamp::from_micros(committed_at),
+        }))
+    }
+
+    /// A job's terminal state alone; `None` while it has none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn state(&self, tenant: &TenantId, id: &JobId) -> Result<Option<JobState>, StoreError> {
+        let mut command = redis::cmd("HGET");
+        command.arg(key::job(tenant, id)).arg(field::STATE);
+        let state: Option<String> = self.command(&command).await?;
+        state.as_deref().map(parse_state).transpose()
+    }
+}
+
+pub(crate) fn parse_state(word: &str) -> Result<JobState, StoreError> {
+    word.parse()
+        .map_err(|_| StoreError::Unreadable("a job's state is none of ours".to_owned()))
+}

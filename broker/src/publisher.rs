@@ -1,0 +1,300 @@
+//! The one seam through which jobs reach the stream: what waits while a publish is in flight goes into the next envelope.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_nats::jetstream::{ErrorCode, context::PublishErrorKind};
+use bytes::Bytes;
+use gristmill_schemas::{
+    Envelope, Job,
+    subject::{Queue, TenantGroup},
+};
+use gristmill_telemetry::shutdown::Shutdown;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    time::Instant,
+};
+
+use crate::{metrics, nats::Broker};
+
+/// Bounds of the publisher.
+#[derive(Debug, Clone, clap::Args)]
+pub struct PublisherArgs {
+    /// The most bytes of inputs that one envelope carries; a larger job travels alone
+    #[arg(long, env = "GRISTMILL_ENVELOPE_MAX_BYTES", default_value_t = 512 << 10, value_name = "BYTES")]
+    pub envelope_max_bytes: usize,
+    /// The most jobs that one envelope carries
+    #[arg(long, env = "GRISTMILL_ENVELOPE_MAX_JOBS", default_value_t = 64, value_name = "N")]
+    pub envelope_max_jobs: usize,
+    /// The most bytes of jobs that wait in this process for their publish; past it submissions are refused
+    #[arg(long, env = "GRISTMILL_PUBLISH_BUFFER_BYTES", default_value_t = 64 << 20, value_name = "BYTES")]
+    pub publish_buffer_bytes: usize,
+    /// How long a publish may take, a broker's restart included
+    #[arg(long, env = "GRISTMILL_PUBLISH_TIMEOUT", default_value = "8s", value_name = "TIME")]
+    pub publish_timeout: gristmill_schemas::Span,
+}
+
+/// What bounds an envelope besides bytes: about one batch of the model, so that a heavy model's jobs still spread over
+/// the workers.
+#[derive(Debug, Clone, Copy)]
+pub struct Work {
+    /// Rows of one envelope; a job with more travels alone.
+    pub max_rows: u32,
+}
+
+/// Why a job was not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// The job alone is larger than a message may be.
+    #[error("the job is larger than the broker's limit of {limit} bytes")]
+    TooLarge {
+        /// The broker's limit in bytes.
+        limit: usize,
+    },
+    /// The stream, or the disk below it, has no room. Not stored.
+    #[error("the stream has no room")]
+    StreamFull,
+    /// The broker cannot be reached. Not stored.
+    #[error("the broker cannot be reached")]
+    Unavailable,
+    /// The broker did not answer: the job may be stored or not.
+    #[error("it is not known whether the stream has stored the job")]
+    Unknown,
+    /// Too much waits in this process. Not stored.
+    #[error("too many jobs wait for their publish")]
+    Overloaded,
+}
+
+/// Publishes jobs. Clones share their queues.
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    broker: Broker,
+    args: PublisherArgs,
+    shutdown: Shutdown,
+    room: Arc<Semaphore>,
+    queues: Arc<Mutex<HashMap<Queue, mpsc::UnboundedSender<Waiting>>>>,
+}
+
+struct Waiting {
+    job: Job,
+    work: Work,
+    bytes: usize,
+    /// Bounds what waits over all queues, and so each of the channels.
+    _room: OwnedSemaphorePermit,
+    stored: Answer,
+}
+
+/// Where the caller waits.
+type Answer = oneshot::Sender<Result<(), PublishError>>;
+
+/// What a job takes besides its inputs; generous, since it only bounds.
+const JOB_OVERHEAD_BYTES: usize = 1024;
+
+impl Publisher {
+    /// A publisher whose tasks end when the shutdown is requested and nobody holds a clone any more.
+    #[must_use]
+    pub fn start(broker: &Broker, args: PublisherArgs, shutdown: &Shutdown) -> Self {
+        let room = Arc::new(Semaphore::new(args.publish_buffer_bytes));
+        Self {
+            broker: broker.clone(),
+            args,
+            shutdown: shutdown.clone(),
+            room,
+            queues: Arc::default(),
+        }
+    }
+
+    /// Publishes a job and returns once the stream has stored it.
+    ///
+    /// # Errors
+    /// [`PublishError`]; only after [`PublishError::Unknown`] may the job run all the same.
+    pub async fn publish(&self, job: Job, work: Work) -> Result<(), PublishError> {
+        let started = Instant::now();
+        let bytes = job.input_bytes() + JOB_OVERHEAD_BYTES;
+        let limit = self.broker.max_payload();
+        if bytes > limit {
+            return Err(PublishError::TooLarge { limit });
+        }
+        let permits = u32::try_from(bytes).map_err(|_| PublishError::TooLarge { limit })?;
+        let room = Arc::clone(&self.room)
+            .try_acquire_many_owned(permits)
+            .map_err(|_| PublishError::Overloaded)?;
+        let (stored, answer) = oneshot::channel();
+        self.enqueue(Waiting {
+            job,
+            work,
+            bytes,
+            _room: room,
+            stored,
+        });
+        // the queue's task answers always, unless the runtime ends below it
+        let result = answer.await.unwrap_or(Err(PublishError::Unknown));
+        metrics::publish_seconds().record(started.elapsed());
+        result
+    }
+
+    fn enqueue(&self, waiting: Waiting) {
+        let job = &waiting.job;
+        let queue = Queue {
+            model: job.model.clone(),
+            version: job.version.clone(),
+            lane: job.lane,
+            group: TenantGroup::of(&job.tenant),
+        };
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = queues.entry(queue).or_insert_with_key(|queue| {
+            let (sender, waiting) = mpsc::unbounded_channel();
+            let lane = Lane {
+                broker: self.broker.clone(),
+                args: self.args.clone(),
+                subject: queue.subject(),
+                waiting,
+            };
+            self.shutdown.spawn(lane.run(self.shutdown.clone()));
+            sender
+        });
+        // the task ends only when it was told to, and then the answer's channel says so
+        let _ = sender.send(waiting);
+    }
+}
+
+/// One queue's task: one publish in flight, everything else waits for the next.
+struct Lane {
+    broker: Broker,
+    args: PublisherArgs,
+    subject: String,
+    waiting: mpsc::UnboundedReceiver<Waiting>,
+}
+
+impl Lane {
+    async fn run(mut self, shutdown: Shutdown) {
+        let mut left_over = None;
+        loop {
+            let first = match left_over.take() {
+                Some(first) => first,
+                None => tokio::select! {
+                    biased;
+                    first = self.waiting.recv() => match first { Some(first) => first, None => return },
+                    () = shutdown.requested() => return,
+                },
+            };
+            let (jobs, answers, next) = self.fill(first);
+            left_over = next;
+            let result = self.publish(Envelope::new(jobs)).await;
+            for stored in answers {
+                // a caller that has gone away does not ask any more; its job is accepted all the same
+                let _ = stored.send(result);
+            }
+        }
+    }
+
+    /// Takes what waits, up to an envelope's bounds; what does not fit begins the next one.
+    fn fill(&mut self, first: Waiting) -> (Vec<Job>, Vec<Answer>, Option<Waiting>) {
+        let (mut bytes, mut rows, max_rows) = (first.bytes, first.job.rows(), u64::from(first.work.max_rows));
+        let (mut jobs, mut answers) = (vec![first.job], vec![first.stored]);
+        while jobs.len() < self.args.envelope_max_jobs {
+            let Ok(next) = self.waiting.try_recv() else { break };
+            bytes += next.bytes;
+            rows += next.job.rows();
+            if bytes > self.args.envelope_max_bytes || rows > max_rows {
+                return (jobs, answers, Some(next));
+            }
+            jobs.push(next.job);
+            answers.push(next.stored);
+        }
+        (jobs, answers, None)
+    }
+
+    /// Publishes until the stream has it or the time is over. Publishing again after a lost connection may store the
+    /// envelope twice, which a claim notices; giving up would lose the caller's answer to every restart of the broker.
+    async fn publish(&self, envelope: Envelope) -> Result<(), PublishError> {
+        metrics::envelope_jobs().record(envelope.jobs.len() as f64);
+        let payload = Bytes::from(envelope.encode());
+        let limit = self.broker.max_payload();
+        if payload.len() > limit {
+            return Err(PublishError::TooLarge { limit });
+        }
+        let until = Instant::now() + self.args.publish_timeout.as_duration();
+        let mut perhaps_stored = false;
+        let result = loop {
+            match self.attempt(payload.clone(), until).await {
+                Attempt::Stored => break Ok(()),
+                Attempt::Full if !perhaps_stored => break Err(PublishError::StreamFull),
+                Attempt::Full | Attempt::OutOfTime if perhaps_stored => break Err(PublishError::Unknown),
+                Attempt::Full | Attempt::OutOfTime => break Err(PublishError::Unavailable),
+                Attempt::NotStored => tokio::time::sleep(RETRY_PAUSE).await,
+                Attempt::Unanswered => perhaps_stored = true,
+            }
+        };
+        let label = match result {
+            Ok(()) => "stored",
+            Err(PublishError::StreamFull) => "stream_full",
+            Err(PublishError::Unknown) => "unknown",
+            Err(PublishError::Unavailable | PublishError::TooLarge { .. } | PublishError::Overloaded) => "unavailable",
+        };
+        metrics::publishes(label).increment(1);
+        result
+    }
+
+    async fn attempt(&self, payload: Bytes, until: Instant) -> Attempt {
+        let mut link = self.broker.link.clone();
+        // only send what the server can answer: the client would keep it and send it whenever it is connected again
+        let Ok(Ok(generation)) = tokio::time::timeout_at(until, async {
+            link.wait_for(|link| link.up).await.map(|link| link.generation)
+        })
+        .await
+        else {
+            return Attempt::OutOfTime;
+        };
+        let publish = async {
+            match self.broker.jetstream.publish(self.subject.clone(), payload).await {
+                Ok(ack) => ack.await.map(drop),
+                Err(error) => Err(error),
+            }
+        };
+        tokio::select! {
+            answer = tokio::time::timeout_at(until, publish) => match answer {
+                Ok(Ok(())) => Attempt::Stored,
+                Ok(Err(error)) => classify(&error),
+                Err(_) => Attempt::Unanswered,
+            },
+            _ = link.wait_for(|link| !link.up || link.generation != generation) => Attempt::Unanswered,
+        }
+    }
+}
+
+/// How long to wait for a JetStream that answers "not yet", as one does while it recovers its files.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+enum Attempt {
+    Stored,
+    /// Refused for want of room.
+    Full,
+    /// Certainly not stored, and worth another try.
+    NotStored,
+    /// Sent, and no answer came.
+    Unanswered,
+    /// Nothing was sent, and there is no time left.
+    OutOfTime,
+}
+
+fn classify(error: &async_nats::jetstream::context::PublishError) -> Attempt {
+    match error.kind() {
+        PublishErrorKind::TimedOut | PublishErrorKind::BrokenPipe => Attempt::Unanswered,
+        PublishErrorKind::StreamNotFound | PublishErrorKind::MaxAckPending => Attempt::NotStored,
+        _ => {
+            let source = std::error::Error::source(error);
+            let code = source.and_then(|source| source.downcast_ref::<async_nats::jetstream::Error>());
+            match code.map(async_nats::jetstream::Error::error_code) {
+                Some(ErrorCode::STREAM_STORE_FAILED | ErrorCode::INSUFFICIENT_RESOURCES) => Attempt::Full,
+                _ => {
+                    tracing::warn!(%error, ?source, "publish failed");
+                    Attempt::Unanswered
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The Lua scripts that make several writes one step, and the pipelines that run them.
+
+use redis::{Cmd, Pipeline, RedisError, Value};
+
+use crate::store::{Store, StoreError};
+
+/// A script and its digest, by which the server knows it.
+pub(crate) struct Script {
+    source: &'static str,
+    sha1: std::sync::LazyLock<String>,
+}
+
+pub(crate) static SETTLE: Script = Script::new(include_str!("lua/settle.lua"), || sha1(include_str!("lua/settle.lua")));
+pub(crate) static RECLAIM: Script = Script::new(include_str!("lua/reclaim.lua"), || {
+    sha1(include_str!("lua/reclaim.lua"))
+});
+
+fn sha1(source: &str) -> String {
+    redis::Script::new(source).get_hash().to_owned()
+}
+
+impl Script {
+    const fn new(source: &'static str, sha1: fn() -> String) -> Self {
+        Self {
+            source,
+            sha1: std::sync::LazyLock::new(sha1),
+        }
+    }
+
+    /// A call by digest; keys and arguments are to follow.
+    pub(crate) fn call(&self, keys: usize) -> Cmd {
+        let mut cmd = redis::cmd("EVALSHA");
+        cmd.arg(self.sha1.as_str()).arg(keys);
+        cmd
+    }
+}
+
+impl Store {
+    /// Runs commands in one pipeline, each with its own answer. If the server does not know a script (it forgets them
+    /// when it restarts), all are loaded and the whole pipeline runs again: every script passes over what it has done.
+    pub(crate) async fn run(&self, commands: Vec<Cmd>) -> Result<Vec<Result<Value, RedisError>>, StoreError> {
+        let mut pipeline = Pipeline::with_capacity(commands.len());
+        for command in commands {
+            pipeline.add_command(command);
+        }
+        pipeline.ignore_errors();
+        let answers: Vec<Result<Value, RedisError>> = self.query(&pipeline).await?;
+        if !answers.iter().any(forgotten) {
+            return Ok(answers);
+        }
+        let mut load = Pipeline::new();
+        for script in [&SETTLE, &RECLAIM] {
+            load.cmd("SCRIPT").arg("LOAD").arg(script.source);
+        }
+        let _: Vec<Value> = self.query(&load).await?;
+        self.query(&pipeline).await
+    }
+}
+
+fn forgotten(answer: &Result<Value, RedisError>) -> bool {
+    answer.as_ref().is_err_and(|error| error.code() == Some("NOSCRIPT"))
+}

@@ -1,0 +1,110 @@
+//! Committing outcomes: the first one written wins, for ever, together with its lineage, its event and its hint.
+
+use gristmill_schemas::{JobState, Lineage, Outcome, TenantId, key};
+use redis::{Cmd, FromRedisValue, RedisError, Value};
+
+use crate::{
+    outcomes::parse_state,
+    script,
+    store::{Store, StoreError, translate},
+};
+
+/// Outcomes that a bucket's event stream remembers; beyond it a subscriber has to start anew.
+const EVENTS_KEPT: u32 = 10_000;
+
+/// An outcome to be committed.
+#[derive(Debug, Clone, Copy)]
+pub struct Settlement<'a> {
+    /// Whose job it is.
+    pub tenant: &'a TenantId,
+    /// How it ended.
+    pub outcome: &'a Outcome,
+    /// Its lineage.
+    pub lineage: &'a Lineage,
+    /// The attempt that alone may commit this: set for a worker's failures, since an older attempt must not fail a job
+    /// that a newer one is about to finish. A success is welcome from any attempt.
+    pub fence: Option<u32>,
+}
+
+/// What became of a settlement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// It is the job's outcome.
+    Won,
+    /// The job had ended already.
+    Lost(JobState),
+    /// A newer attempt is in charge.
+    Stale,
+}
+
+impl Store {
+    /// Commits outcomes in one pipeline, each atomically and independent of the others; answers stand in their order.
+    /// Committing again after an error is harmless: what was done is `Lost` then.
+    ///
+    /// # Errors
+    /// The whole pipeline failed; within it, each settlement has its own error.
+    pub async fn settle_all(
+        &self,
+        settlements: &[Settlement<'_>],
+    ) -> Result<Vec<Result<Settled, StoreError>>, StoreError> {
+        let answers = self
+            .run(
+                settlements
+                    .iter()
+                    .map(|settlement| self.settle_command(*settlement))
+                    .collect(),
+            )
+            .await?;
+        Ok(answers.into_iter().map(read_settled).collect())
+    }
+
+    /// Commits one outcome that anybody may commit: a cancel, an expiry.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn settle(&self, tenant: &TenantId, outcome: &Outcome, lineage: &Lineage) -> Result<Settled, StoreError> {
+        let settlement = Settlement {
+            tenant,
+            outcome,
+            lineage,
+            fence: None,
+        };
+        let answers = self.settle_all(&[settlement]).await?;
+        answers
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| Err(StoreError::Unreadable("no answer".to_owned())))
+    }
+
+    fn settle_command(&self, settlement: Settlement<'_>) -> Cmd {
+        let Settlement {
+            tenant,
+            outcome,
+            lineage,
+            fence,
+        } = settlement;
+        let id = &outcome.job_id;
+        let mut command = script::SETTLE.call(2);
+        command.arg(key::job(tenant, id)).arg(key::events(tenant, id));
+        command
+            .arg(id.to_string())
+            .arg(outcome.state().as_str())
+            .arg(outcome.encode())
+            .arg(lineage.encode());
+        command.arg(fence.map(|fence| fence.to_string()).unwrap_or_default());
+        command
+            .arg(self.retention().as_millis() as u64)
+            .arg(EVENTS_KEPT)
+            .arg(key::hints(tenant, id));
+        command
+    }
+}
+
+fn read_settled(answer: Result<Value, RedisError>) -> Result<Settled, StoreError> {
+    let word = answer.and_then(|value| String::from_redis_value(value).map_err(RedisError::from));
+    match word.map_err(|error| translate(&error))?.as_str() {
+        "won" => Ok(Settled::Won),
+        "stale" => Ok(Settled::Stale),
+        state => parse_state(state).map(Settled::Lost),
+    }
+}
