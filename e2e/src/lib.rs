@@ -1,0 +1,1 @@
+//! Tests across processes, and the measurements that decisions rest on.
