@@ -79,6 +79,7 @@ impl fmt::Display for FailureCode {
 
 /// A failure as its owner sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Failure {
     /// Why.
     pub code: FailureCode,

@@ -3,6 +3,7 @@
 //! Everything here is plain data and pure functions: no I/O, no async, no clock, no environment. What crosses the wire
 //! is MessagePack with named fields and a `schema_version`; unknown fields are tolerated, an unknown major is refused.
 
+pub mod api;
 pub mod codec;
 pub mod datatype;
 pub mod digest;
@@ -18,6 +19,8 @@ pub mod lineage;
 pub mod manifest;
 pub mod name;
 mod node;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 pub mod outcome;
 pub mod provenance;
 pub mod refusal;

@@ -19,6 +19,7 @@ use crate::{
 
 /// The one lineage record of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Lineage {
     /// The record's major version.
     pub schema_version: u16,
@@ -70,6 +71,7 @@ pub struct Lineage {
 
 /// Which model, exactly.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ModelRecord {
     /// Its name.
     pub name: ModelName,
@@ -88,6 +90,7 @@ pub struct ModelRecord {
 
 /// One engine call and the job's place in it. Embeddings of some models depend on what they were batched with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BatchRecord {
     /// Unique to this engine call.
     pub id: String,
@@ -103,6 +106,7 @@ pub struct BatchRecord {
 
 /// Which worker, on what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WorkerRecord {
     /// The worker's id, unique to its process.
     pub id: String,
@@ -118,6 +122,7 @@ pub struct WorkerRecord {
 
 /// When each stage happened. Three clocks are named; no decision was taken by comparing two of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Stages {
     /// Ingest had checked the request (the broker's clock as ingest knew it).
     pub accepted_at: Timestamp,

@@ -60,6 +60,7 @@ pub struct Artifact {
 
 /// One tensor of a signature.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TensorSpec {
     /// Its name.
     pub name: String,
@@ -77,6 +78,7 @@ pub struct TensorSpec {
 
 /// What one job may ask for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Limits {
     /// Rows of one job.
     pub max_rows: u32,
@@ -89,6 +91,7 @@ pub struct Limits {
 
 /// How jobs share engine calls.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Batching {
     /// Rows of one engine call.
     pub max_batch_size: u32,

@@ -7,6 +7,7 @@ use crate::job_id::JobId;
 /// Typed provenance, all of it optional.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Provenance {
     /// The dataset the input was taken from, at most 256 characters.
     #[serde(skip_serializing_if = "Option::is_none")]

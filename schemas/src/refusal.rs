@@ -13,6 +13,7 @@ pub enum RefusalCode {
     UnsupportedMediaType,
     NotAcceptable,
     BodyTooLarge,
+    BodyTimeout,
     NestingTooDeep,
     TooManyValues,
     UnknownField,
@@ -95,6 +96,7 @@ codes! {
     UnsupportedMediaType "unsupported_media_type" 415 3 "The body's media type or encoding is not supported";
     NotAcceptable "not_acceptable" 406 3 "No representation fits the Accept header";
     BodyTooLarge "body_too_large" 413 3 "The body is too large";
+    BodyTimeout "body_timeout" 408 4 "The body did not arrive in time";
     NestingTooDeep "nesting_too_deep" 400 3 "The body nests too deep";
     TooManyValues "too_many_values" 400 3 "The body holds too many values outside of tensors";
     UnknownField "unknown_field" 400 3 "A field is not known";
