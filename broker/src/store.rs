@@ -103,6 +103,13 @@ impl Store {
             .map(drop)
     }
 
+    /// Whether it takes writes now: one that has no memory left still answers.
+    pub async fn writable(&self) -> bool {
+        let mut command = redis::cmd("SET");
+        command.arg("gm:writable").arg(1).arg("PX").arg(1000);
+        self.command::<String>(&command).await.is_ok()
+    }
+
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }
