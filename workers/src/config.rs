@@ -1,0 +1,87 @@
+//! What a worker process can be told, and which of it contradicts itself.
+
+use std::time::Duration;
+
+use gristmill_broker::{NatsArgs, StoreArgs};
+use gristmill_models::CatalogArgs;
+use gristmill_schemas::{ModelName, Span};
+use gristmill_telemetry::TelemetryArgs;
+
+use crate::engine::EngineArgs;
+
+/// Everything a worker process is told.
+#[derive(Debug, Clone, clap::Args)]
+pub struct WorkerArgs {
+    /// The broker.
+    #[command(flatten)]
+    pub nats: NatsArgs,
+    /// The store.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// The models.
+    #[command(flatten)]
+    pub catalog: CatalogArgs,
+    /// The engine.
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// What is held, for how long, how often.
+    #[command(flatten)]
+    pub holding: HoldingArgs,
+    /// Logs, metrics, health.
+    #[command(flatten)]
+    pub telemetry: TelemetryArgs,
+}
+
+/// What a worker holds, for how long, and how often a job may be tried.
+#[derive(Debug, Clone, clap::Args)]
+pub struct HoldingArgs {
+    /// Serve these models only (default: all)
+    #[arg(long = "model", env = "GRISTMILL_MODELS", value_delimiter = ',', value_name = "NAME")]
+    pub models: Vec<ModelName>,
+    /// Envelopes of one queue (model, version, lane, tenant group) that wait in this process
+    #[arg(long, env = "GRISTMILL_PREFETCH", default_value_t = 2, value_name = "N")]
+    pub prefetch: usize,
+    /// How long the broker waits for a sign of life before it delivers an envelope to another worker
+    #[arg(long, env = "GRISTMILL_ACK_WAIT", default_value = "10s", value_name = "TIME")]
+    pub ack_wait: Span,
+    /// How long one standing pull waits for envelopes
+    #[arg(long, env = "GRISTMILL_PULL_EXPIRES", default_value = "5s", value_name = "TIME")]
+    pub pull_expires: Span,
+    /// Attempts at a job that leave no outcome before it fails
+    #[arg(long, env = "GRISTMILL_MAX_ATTEMPTS", default_value_t = 5, value_name = "N")]
+    pub max_attempts: u32,
+    /// The largest outcome, in bytes of outputs
+    #[arg(long, env = "GRISTMILL_MAX_OUTCOME_BYTES", default_value_t = 8 << 20, value_name = "BYTES")]
+    pub max_outcome_bytes: usize,
+    /// How long a worker that was told to end may take to finish what it has begun
+    #[arg(long, env = "GRISTMILL_WORKER_GRACE", default_value = "30s", value_name = "TIME")]
+    pub worker_grace: Span,
+}
+
+/// Signs of life in one `ack_wait`: two may be lost.
+const BEATS_PER_ACK_WAIT: u32 = 3;
+
+impl HoldingArgs {
+    /// How often held envelopes are reported to be alive.
+    #[must_use]
+    pub fn heartbeat(&self) -> Duration {
+        self.ack_wait.as_duration() / BEATS_PER_ACK_WAIT
+    }
+
+    /// Every contradiction, each a sentence.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.prefetch == 0 {
+            problems.push("--prefetch must be at least 1".to_owned());
+        }
+        if self.ack_wait < Span::from_secs(1) {
+            problems
+                .push("--ack-wait must be at least 1s: a worker has to report life several times within it".to_owned());
+        }
+        if self.max_attempts == 0 {
+            problems.push("--max-attempts must be at least 1".to_owned());
+        }
+        problems
+    }
+}

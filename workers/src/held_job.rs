@@ -1,0 +1,237 @@
+//! A job while this worker holds it: whether it may run, what its slices have given so far, and what its lineage will say.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use gristmill_schemas::{
+    Digest, Failure, FailureCode, Job, JobResult, JobState, Lineage, Outcome, Tensor, Timestamp,
+    lineage::{BatchRecord, ModelRecord, Stages, WorkerRecord},
+};
+use tokio::sync::SetOnce;
+
+use crate::lease::{JobAccount, Lease};
+
+/// Whether a job may run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Permit {
+    /// It may; this is the attempt's number and fence.
+    Run {
+        /// From 1.
+        attempt: u32,
+    },
+    /// It has ended, here or elsewhere.
+    PassOver,
+}
+
+/// One job of a held envelope.
+#[derive(Debug)]
+pub(crate) struct HeldJob {
+    pub(crate) job: Job,
+    pub(crate) redelivered: bool,
+    pub(crate) published_at: Timestamp,
+    pub(crate) received_at: Timestamp,
+    lease: Arc<Lease>,
+    /// Set by the first executor that comes to it, which alone asks the store.
+    claiming: AtomicBool,
+    permit: SetOnce<Permit>,
+    ended: AtomicBool,
+    run: Mutex<Run>,
+}
+
+/// What its engine calls have given so far.
+#[derive(Debug, Default)]
+struct Run {
+    claimed_at: Option<Timestamp>,
+    started_at: Option<Timestamp>,
+    finished_at: Option<Timestamp>,
+    batches: Vec<BatchRecord>,
+    /// Outputs by the row they begin at.
+    parts: BTreeMap<u32, Vec<Tensor>>,
+}
+
+/// One engine call, as a job's lineage tells it.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    pub(crate) batch: BatchRecord,
+    pub(crate) started: SystemTime,
+    pub(crate) finished: SystemTime,
+}
+
+/// What stands in every lineage record this worker writes about one model.
+#[derive(Debug)]
+pub(crate) struct Provenancer {
+    pub(crate) worker: WorkerRecord,
+    pub(crate) model: ModelRecord,
+    pub(crate) max_outcome_bytes: usize,
+}
+
+impl HeldJob {
+    pub(crate) fn new(job: Job, lease: Arc<Lease>, times: (Timestamp, Timestamp), redelivered: bool) -> Arc<Self> {
+        let (published_at, received_at) = times;
+        Arc::new(Self {
+            job,
+            redelivered,
+            published_at,
+            received_at,
+            lease,
+            claiming: AtomicBool::new(false),
+            permit: SetOnce::new(),
+            ended: AtomicBool::new(false),
+            run: Mutex::default(),
+        })
+    }
+
+    /// The rows to be run.
+    pub(crate) fn rows(&self) -> u32 {
+        u32::try_from(self.job.rows()).unwrap_or(u32::MAX)
+    }
+
+    /// When it expires, by the broker's clock.
+    pub(crate) fn deadline(&self) -> Timestamp {
+        self.published_at.plus(self.job.id.time_to_live().into())
+    }
+
+    /// True for the one caller who is to claim it.
+    pub(crate) fn begin_claim(&self) -> bool {
+        let first = !self.claiming.swap(true, Ordering::AcqRel);
+        if first {
+            self.lease.begun();
+        }
+        first
+    }
+
+    /// Says whether it may run; once.
+    pub(crate) fn permit(&self, permit: Permit) {
+        self.run().claimed_at = Some(SystemTime::now().into());
+        // only the one who began the claim gets here
+        let _ = self.permit.set(permit);
+    }
+
+    /// Waits for whoever claims it.
+    pub(crate) async fn permitted(&self) -> Permit {
+        *self.permit.wait().await
+    }
+
+    /// The attempt's number, once it may run.
+    pub(crate) fn attempt(&self) -> u32 {
+        match self.permit.get() {
+            Some(Permit::Run { attempt }) => *attempt,
+            Some(Permit::PassOver) | None => 0,
+        }
+    }
+
+    /// True for the one caller who ends it; everybody else leaves it alone from then on.
+    pub(crate) fn end(&self) -> bool {
+        !self.ended.swap(true, Ordering::AcqRel)
+    }
+
+    /// Whether somebody has ended it.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Accounts for it to its envelope; once, by whoever ended it.
+    pub(crate) async fn account(&self, account: JobAccount) {
+        self.lease.account(account).await;
+    }
+
+    /// Notes an engine call it was in.
+    pub(crate) fn note_call(&self, call: Call) {
+        let mut run = self.run();
+        let (started, finished) = (Timestamp::from(call.started), Timestamp::from(call.finished));
+        run.started_at = Some(run.started_at.map_or(started, |earlier| earlier.min(started)));
+        run.finished_at = Some(run.finished_at.map_or(finished, |earlier| earlier.max(finished)));
+        run.batches.push(call.batch);
+    }
+
+    /// Adds the outputs of some of its rows; all of them together once no row is missing.
+    pub(crate) fn add_part(&self, from_row: u32, outputs: Vec<Tensor>) -> Option<Vec<Tensor>> {
+        let mut run = self.run();
+        run.parts.insert(from_row, outputs);
+        let rows: u64 = run
+            .parts
+            .values()
+            .map(|part| part.first().map_or(0, Tensor::rows))
+            .sum();
+        if rows < self.job.rows() {
+            return None;
+        }
+        let parts: Vec<Vec<Tensor>> = std::mem::take(&mut run.parts).into_values().collect();
+        let outputs = parts.first().map_or(0, Vec::len);
+        let joined = |output: usize| {
+            let pieces: Vec<Tensor> = parts.iter().map(|part| part[output].clone()).collect();
+            Tensor::concat_rows(&pieces)
+        };
+        Some((0..outputs).map(joined).collect())
+    }
+
+    /// How it ended and the whole story of it.
+    pub(crate) fn finish(&self, result: JobResult, about: &Provenancer) -> (Outcome, Lineage) {
+        let result = bounded(result, about.max_outcome_bytes);
+        let run = self.run();
+        let job = &self.job;
+        let state = match result {
+            JobResult::Succeeded(_) => JobState::Succeeded,
+            JobResult::Failed(_) => JobState::Failed,
+            JobResult::Expired => JobState::Expired,
+            JobResult::Cancelled => JobState::Cancelled,
+        };
+        let lineage = Lineage {
+            submitted_by: Some(job.submitted_by.clone()),
+            traceparent: job.traceparent,
+            provenance: job.provenance.clone(),
+            metadata: job.metadata.clone(),
+            input_digest: Some(job.input_digest),
+            output_digest: match &result {
+                JobResult::Succeeded(outputs) => Some(Digest::of_tensors(outputs)),
+                JobResult::Failed(_) | JobResult::Expired | JobResult::Cancelled => None,
+            },
+            failure: match &result {
+                JobResult::Failed(failure) => Some(failure.clone()),
+                JobResult::Succeeded(_) | JobResult::Expired | JobResult::Cancelled => None,
+            },
+            model: Some(about.model.clone()),
+            lane: Some(job.lane),
+            batches: run.batches.clone(),
+            worker: Some(about.worker.clone()),
+            attempt: self.attempt(),
+            stages: Stages {
+                published_at: Some(self.published_at),
+                received_at: Some(self.received_at),
+                claimed_at: run.claimed_at,
+                compute_started_at: run.started_at,
+                compute_finished_at: run.finished_at,
+                ..Stages::accepted(job.id.accepted_at())
+            },
+            ..Lineage::of_id(job.id, job.tenant.clone(), state)
+        };
+        (Outcome::new(job.id, result), lineage)
+    }
+
+    /// From its arrival here until now.
+    pub(crate) fn waited(&self) -> Duration {
+        Timestamp::from(SystemTime::now()).since(self.received_at)
+    }
+
+    fn run(&self) -> std::sync::MutexGuard<'_, Run> {
+        self.run.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn bounded(result: JobResult, max_bytes: usize) -> JobResult {
+    match &result {
+        JobResult::Succeeded(outputs)
+            if outputs.iter().map(|output| output.data().len()).sum::<usize>() > max_bytes =>
+        {
+            let message = format!("the outputs are larger than {max_bytes} bytes");
+            JobResult::Failed(Failure::new(FailureCode::OutputTooLarge, message))
+        }
+        JobResult::Succeeded(_) | JobResult::Failed(_) | JobResult::Expired | JobResult::Cancelled => result,
+    }
+}

@@ -1,0 +1,232 @@
+//! Between the worker and the store: claim before a run, commit after it, and patience while the store is away. A store
+//! fault never re-runs inference: what was computed is kept, and its envelopes stay alive, until it is stored.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use gristmill_broker::{BrokerClock, Claim, ClaimRequest, Settled, Settlement, Store, StoreError};
+use gristmill_schemas::{Failure, FailureCode, JobResult, JobState, Lineage, Outcome};
+use tokio::sync::watch;
+
+use crate::{
+    held_job::{HeldJob, Permit, Provenancer},
+    lease::JobAccount,
+    metrics,
+};
+
+/// Pauses between tries while the store is away: doubled from the first to the last.
+const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// Claims and commits jobs of one model's version.
+#[derive(Debug)]
+pub(crate) struct Settler {
+    pub(crate) store: Store,
+    pub(crate) clock: BrokerClock,
+    pub(crate) about: Provenancer,
+    pub(crate) max_attempts: u32,
+    /// False while the store is away: nobody fetches then.
+    pub(crate) store_up: watch::Sender<bool>,
+}
+
+/// A job that has ended here and waits to be stored.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    held: Arc<HeldJob>,
+    outcome: Outcome,
+    lineage: Lineage,
+    fence: Option<u32>,
+}
+
+impl Settler {
+    fn model(&self) -> &str {
+        self.about.model.name.as_str()
+    }
+
+    /// Makes a job's outcome; `None` if somebody else has ended it.
+    pub(crate) fn end(&self, held: &Arc<HeldJob>, result: JobResult) -> Option<Ended> {
+        if !held.end() {
+            return None;
+        }
+        let (outcome, lineage) = held.finish(result, &self.about);
+        let fence = (outcome.state() == JobState::Failed).then(|| held.attempt());
+        Some(Ended {
+            held: Arc::clone(held),
+            outcome,
+            lineage,
+            fence,
+        })
+    }
+
+    /// Whether its deadline has passed, by the broker's clock.
+    pub(crate) fn is_expired(&self, held: &HeldJob) -> bool {
+        self.clock.now() >= held.deadline()
+    }
+
+    /// Claims jobs that nobody has claimed yet and gives each its permit. Those that are past their deadline, out of
+    /// attempts or of another artifact end here; those that have ended elsewhere are passed over.
+    pub(crate) async fn claim(&self, jobs: &[Arc<HeldJob>]) {
+        let (expired, live): (Vec<_>, Vec<_>) = jobs.iter().cloned().partition(|held| self.is_expired(held));
+        let mut ended = Vec::new();
+        for held in expired {
+            held.permit(Permit::PassOver);
+            ended.extend(self.end(&held, JobResult::Expired));
+        }
+        for (held, claim) in live.iter().zip(self.ask(&live).await) {
+            ended.extend(self.judge(held, claim).await);
+        }
+        self.commit(ended).await;
+    }
+
+    async fn ask(&self, jobs: &[Arc<HeldJob>]) -> Vec<Claim> {
+        let requests: Vec<ClaimRequest<'_>> = jobs
+            .iter()
+            .map(|held| ClaimRequest {
+                tenant: &held.job.tenant,
+                id: &held.job.id,
+                redelivered: held.redelivered,
+            })
+            .collect();
+        if requests.is_empty() {
+            return Vec::new();
+        }
+        let mut pause = RETRY_PAUSES.0;
+        loop {
+            match self.store.claim(&requests).await {
+                Ok(claims) => {
+                    self.store_up.send_replace(true);
+                    return claims;
+                }
+                Err(error) => self.wait_for_store("claim", &error, &mut pause).await,
+            }
+        }
+    }
+
+    async fn judge(&self, held: &Arc<HeldJob>, claim: Claim) -> Option<Ended> {
+        let fail = |attempt, code, message: &str| {
+            held.permit(Permit::Run { attempt });
+            self.end(held, JobResult::Failed(Failure::new(code, message)))
+        };
+        match claim {
+            Claim::Ended(_) => {
+                held.permit(Permit::PassOver);
+                metrics::jobs_passed_over(self.model().to_owned()).increment(1);
+                if held.end() {
+                    held.account(JobAccount::Terminal).await;
+                }
+                None
+            }
+            Claim::Run { attempt } if attempt > self.max_attempts => {
+                let message = format!("{} attempts ended without an outcome", attempt - 1);
+                fail(attempt, FailureCode::AttemptsExhausted, &message)
+            }
+            Claim::Run { attempt } if held.job.artifact != self.about.model.artifact => {
+                let message = "the job was accepted for another artifact than this worker's version has";
+                fail(attempt, FailureCode::ArtifactMismatch, message)
+            }
+            Claim::Run { attempt } => {
+                let first = if attempt == 1 { "true" } else { "false" };
+                metrics::attempts(self.model().to_owned(), first).increment(1);
+                let waited = self.clock.now().since(held.published_at);
+                metrics::queue_seconds(self.model().to_owned(), held.job.lane.as_str()).record(waited);
+                held.permit(Permit::Run { attempt });
+                None
+            }
+        }
+    }
+
+    /// Stores outcomes, however long the store stays away, and accounts for each to its envelope.
+    pub(crate) async fn commit(&self, mut ended: Vec<Ended>) {
+        let mut pause = RETRY_PAUSES.0;
+        let started = Instant::now();
+        let any = !ended.is_empty();
+        while !ended.is_empty() {
+            match self.try_commit(ended).await {
+                (left, None) => ended = left,
+                (left, Some(error)) => {
+                    ended = left;
+                    self.wait_for_store("commit", &error, &mut pause).await;
+                }
+            }
+        }
+        if any {
+            metrics::commit_seconds(self.model().to_owned()).record(started.elapsed());
+        }
+    }
+
+    /// One try; what is left has to be tried again.
+    async fn try_commit(&self, ended: Vec<Ended>) -> (Vec<Ended>, Option<StoreError>) {
+        let settlements: Vec<Settlement<'_>> = ended
+            .iter()
+            .map(|ended| Settlement {
+                tenant: &ended.held.job.tenant,
+                outcome: &ended.outcome,
+                lineage: &ended.lineage,
+                fence: ended.fence,
+            })
+            .collect();
+        let answers = match self.store.settle_all(&settlements).await {
+            Ok(answers) => answers,
+            Err(error) => return (ended, Some(error)),
+        };
+        self.store_up.send_replace(true);
+        let (mut left, mut why) = (Vec::new(), None);
+        for (ended, answer) in ended.into_iter().zip(answers) {
+            match answer {
+                Ok(settled) => self.account(ended, settled).await,
+                Err(StoreError::Unreadable(what)) => {
+                    tracing::error!(job.id = %ended.outcome.job_id, what, "a job's record cannot be read; giving it back");
+                    ended.held.account(JobAccount::GivenBack).await;
+                }
+                Err(error) => {
+                    left.push(ended);
+                    why = Some(error);
+                }
+            }
+        }
+        (left, why)
+    }
+
+    async fn account(&self, ended: Ended, settled: Settled) {
+        let Ended {
+            held, outcome, lineage, ..
+        } = ended;
+        let model = self.model();
+        match settled {
+            Settled::Won => {
+                metrics::jobs_ended(model.to_owned(), outcome.state().as_str()).increment(1);
+                if let Some(failure) = &lineage.failure {
+                    metrics::jobs_failed(model.to_owned(), failure.code.as_str()).increment(1);
+                }
+                let took = self.clock.now().since(held.job.id.accepted_at());
+                metrics::end_to_end_seconds(model.to_owned(), held.job.lane.as_str()).record(took);
+                tracing::debug!(
+                    job.id = %held.job.id,
+                    trace.id = held.job.traceparent.map(|trace| trace.trace_id()),
+                    job.state = %outcome.state(),
+                    job.attempt = held.attempt(),
+                    "committed"
+                );
+                held.account(JobAccount::Terminal).await;
+            }
+            Settled::Lost(_) => {
+                metrics::jobs_passed_over(model.to_owned()).increment(1);
+                held.account(JobAccount::Terminal).await;
+            }
+            Settled::Stale => {
+                metrics::jobs_passed_over(model.to_owned()).increment(1);
+                held.account(JobAccount::Superseded).await;
+            }
+        }
+    }
+
+    async fn wait_for_store(&self, call: &'static str, error: &StoreError, pause: &mut Duration) {
+        if self.store_up.send_replace(false) {
+            tracing::warn!(%error, call, "the store is away; holding on to what there is and fetching nothing");
+        }
+        metrics::store_retries(call).increment(1);
+        tokio::time::sleep(*pause).await;
+        *pause = (*pause * 2).min(RETRY_PAUSES.1);
+    }
+}

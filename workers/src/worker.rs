@@ -1,0 +1,258 @@
+//! The worker process: loads its models, fetches, and when told to end finishes what it has begun.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context, bail};
+use gristmill_broker::{Broker, Store};
+use gristmill_models::{ArtifactStore, ModelVersion};
+use gristmill_schemas::{
+    lineage::{ModelRecord, WorkerRecord},
+    manifest::MODEL_ROLE,
+};
+use gristmill_telemetry::{Readiness, Shutdown, health::Component};
+use tokio::{sync::watch, task::JoinSet};
+
+use crate::{
+    config::WorkerArgs,
+    engine::{Engine, EngineStopped, Runtime},
+    heartbeat,
+    held_job::Provenancer,
+    intake::Intake,
+    lease::Leases,
+    line::Line,
+    metrics,
+    settle::Settler,
+};
+
+/// How often broker and store are asked whether they are there.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
+/// The pause before JetStream is asked again at start.
+const START_PAUSE: Duration = Duration::from_millis(500);
+
+/// Runs until the shutdown is requested, then drains.
+///
+/// # Errors
+/// The configuration contradicts itself, a model cannot be loaded, or an engine stopped: then the process has to end, and
+/// what it held is delivered to others.
+pub async fn run(args: WorkerArgs, readiness: Readiness, shutdown: Shutdown) -> anyhow::Result<()> {
+    let problems = args.holding.problems();
+    if !problems.is_empty() {
+        bail!("the configuration contradicts itself:\n  {}", problems.join("\n  "));
+    }
+    metrics::describe();
+    gristmill_broker::describe_metrics();
+    let (models, broker_health, store_health) = (
+        readiness.component("models"),
+        readiness.component("broker"),
+        readiness.component("store"),
+    );
+    let store = Store::connect(&args.store)?;
+    let broker = Broker::connect(&args.nats).await?;
+    let loaded = load(&args).await?;
+    models.ready();
+    let store_up = watch::Sender::new(true);
+    let health = Health {
+        broker: broker.clone(),
+        store: store.clone(),
+        store_up: store_up.clone(),
+    };
+    tokio::select! {
+        () = wait_for_stream(&broker) => {}
+        () = shutdown.requested() => return Ok(()),
+    }
+    let watching = tokio::spawn(health.watch(broker_health, store_health));
+    let leases = Arc::new(Leases::default());
+    let drained = Shutdown::new();
+    heartbeat::start(Arc::clone(&leases), args.holding.heartbeat(), drained.clone())?;
+    let lines = loaded.into_iter().map(|(version, engine, about)| {
+        let (store, clock) = (store.clone(), broker.clock());
+        let max_attempts = args.holding.max_attempts;
+        let settler = Settler {
+            store,
+            clock,
+            about,
+            max_attempts,
+            store_up: store_up.clone(),
+        };
+        Line::new(version, engine, settler)
+    });
+    let lines: Vec<Arc<Line>> = lines.collect();
+    let intake = Intake {
+        broker,
+        leases,
+        store_up: store_up.subscribe(),
+        args: args.holding.clone(),
+    };
+    let result = serve(&lines, &intake, &shutdown, args.holding.worker_grace.into()).await;
+    drained.request();
+    watching.abort();
+    drop(models);
+    result
+}
+
+/// Fetches and executes until told to end; then fetches no more, gives back what was not begun and finishes the rest.
+async fn serve(lines: &[Arc<Line>], intake: &Intake, shutdown: &Shutdown, grace: Duration) -> anyhow::Result<()> {
+    let mut fetching = JoinSet::new();
+    let mut executing: JoinSet<Result<(), EngineStopped>> = JoinSet::new();
+    for line in lines {
+        for queue in line.queues() {
+            fetching.spawn(intake.clone().run(queue, Arc::clone(line), shutdown.clone()));
+        }
+        fetching.spawn(Arc::clone(line).expire_waiting(shutdown.clone()));
+        for _ in 0..line.executors() {
+            executing.spawn(Arc::clone(line).execute(shutdown.clone()));
+        }
+    }
+    tokio::select! {
+        () = shutdown.requested() => {}
+        Some(ended) = executing.join_next() => {
+            ended.context("an executor panicked")?.context("an engine stopped")?;
+        }
+    }
+    let drain = async {
+        while fetching.join_next().await.is_some() {}
+        for line in lines {
+            line.give_back().await;
+        }
+        while let Some(ended) = executing.join_next().await {
+            ended.context("an executor panicked")?.context("an engine stopped")?;
+        }
+        for line in lines {
+            line.committed().await;
+        }
+        Ok(())
+    };
+    match tokio::time::timeout(grace, drain).await {
+        Ok(drained) => drained,
+        Err(_) => bail!("what was begun did not finish within {grace:?}; others will take it"),
+    }
+}
+
+async fn wait_for_stream(broker: &Broker) {
+    while let Err(error) = broker.ensure_stream().await {
+        tracing::warn!(%error, "waiting for the broker");
+        tokio::time::sleep(START_PAUSE).await;
+    }
+}
+
+/// Asks broker and store how they are, for readiness, and for whether to fetch.
+struct Health {
+    broker: Broker,
+    store: Store,
+    store_up: watch::Sender<bool>,
+}
+
+impl Health {
+    async fn watch(self, broker: Component, store: Component) {
+        let mut ticks = tokio::time::interval(HEALTH_INTERVAL);
+        loop {
+            ticks.tick().await;
+            if self.broker.is_connected() {
+                broker.ready()
+            } else {
+                broker.degraded("not connected")
+            }
+            match self.store.ping().await {
+                Ok(()) => store.ready(),
+                Err(error) => store.degraded(error.to_string()),
+            }
+            // a full store answers too: the commits themselves say when it takes writes again
+            if *self.store_up.borrow() {
+                continue;
+            }
+            if self.store.writable().await {
+                self.store_up.send_replace(true);
+            }
+        }
+    }
+}
+
+type Loaded = (Arc<ModelVersion>, Engine, Provenancer);
+
+/// Loads and warms every model that is to be served, off the async threads.
+async fn load(args: &WorkerArgs) -> anyhow::Result<Vec<Loaded>> {
+    let catalog = args.catalog.catalog()?;
+    let wanted = &args.holding.models;
+    if let Some(unknown) = wanted.iter().find(|name| catalog.aliases(name).is_none()) {
+        bail!(
+            "--model {unknown}: there is no such model in {}",
+            args.catalog.models_dir.display()
+        );
+    }
+    let served = |version: &&Arc<ModelVersion>| wanted.is_empty() || wanted.contains(&version.manifest.name);
+    let versions: Vec<_> = catalog.versions().filter(served).cloned().collect();
+    let (engine_args, artifacts) = (args.engine.clone(), args.catalog.store());
+    let max_outcome_bytes = args.holding.max_outcome_bytes;
+    tokio::task::spawn_blocking(move || {
+        let runtime = Runtime::load(&engine_args)?;
+        let worker = worker_record(&runtime)?;
+        let load = |version: Arc<ModelVersion>| load_version(&runtime, version, &artifacts, &engine_args);
+        versions
+            .into_iter()
+            .map(|version| {
+                let model = model_record(&version);
+                let (version, engine) = load(version)?;
+                Ok((
+                    version,
+                    engine,
+                    Provenancer {
+                        worker: worker.clone(),
+                        model,
+                        max_outcome_bytes,
+                    },
+                ))
+            })
+            .collect()
+    })
+    .await
+    .context("loading models panicked")?
+}
+
+fn load_version(
+    runtime: &Runtime,
+    version: Arc<ModelVersion>,
+    artifacts: &ArtifactStore,
+    args: &crate::engine::EngineArgs,
+) -> anyhow::Result<(Arc<ModelVersion>, Engine)> {
+    let started = std::time::Instant::now();
+    let name = format!("{} {}", version.manifest.name, version.manifest.version);
+    let engine = Engine::load(runtime, &version, artifacts, args).with_context(|| format!("model {name}"))?;
+    tracing::info!(
+        model = name,
+        load.seconds = started.elapsed().as_secs_f64(),
+        "model loaded and warm"
+    );
+    Ok((version, engine))
+}
+
+fn worker_record(runtime: &Runtime) -> anyhow::Result<WorkerRecord> {
+    let host = nix::unistd::gethostname()
+        .context("the host's name")?
+        .to_string_lossy()
+        .into_owned();
+    let mut random = [0; 4];
+    getrandom::fill(&mut random).context("random bytes")?;
+    Ok(WorkerRecord {
+        id: format!("{host}-{}-{:08x}", std::process::id(), u32::from_le_bytes(random)),
+        host,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        runtime: runtime.version().to_owned(),
+        provider: runtime.provider().to_owned(),
+    })
+}
+
+fn model_record(version: &ModelVersion) -> ModelRecord {
+    let manifest = &version.manifest;
+    let companions = manifest.artifacts.iter().filter(|(role, _)| *role != MODEL_ROLE);
+    let words = |value: serde_json::Result<String>| value.expect("plain enums");
+    ModelRecord {
+        name: manifest.name.clone(),
+        version: manifest.version.clone(),
+        artifact: manifest.model_digest(),
+        companions: companions
+            .map(|(role, artifact)| (role.clone(), artifact.sha256))
+            .collect(),
+        preprocess: words(serde_json::to_string(&manifest.preprocess)),
+        postprocess: words(serde_json::to_string(&manifest.postprocess)),
+    }
+}

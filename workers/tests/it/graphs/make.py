@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""Writes the small graphs beside this file: each goes wrong in one way, or passes one datatype through.
+
+The committed *.onnx files are what the tests use; this script only says where their bytes come from, and gives the
+same bytes on every run. It needs the package onnx (tried with 1.23), and only whoever changes a graph runs it.
+"""
+
+from pathlib import Path
+
+from onnx import TensorProto, checker, helper
+
+HERE = Path(__file__).resolve().parent
+OPSET = 17
+IR_VERSION = 8
+
+DATATYPES = {
+    "bool": TensorProto.BOOL,
+    "uint8": TensorProto.UINT8,
+    "uint16": TensorProto.UINT16,
+    "uint32": TensorProto.UINT32,
+    "uint64": TensorProto.UINT64,
+    "int8": TensorProto.INT8,
+    "int16": TensorProto.INT16,
+    "int32": TensorProto.INT32,
+    "int64": TensorProto.INT64,
+    "fp16": TensorProto.FLOAT16,
+    "fp32": TensorProto.FLOAT,
+    "fp64": TensorProto.DOUBLE,
+    "bf16": TensorProto.BFLOAT16,
+    "bytes": TensorProto.STRING,
+}
+
+
+def main() -> None:
+    write("pick", pick())
+    write("spin", spin())
+    write("total", total())
+    write("every_datatype", every_datatype())
+
+
+def pick():
+    """x INT64 [n] -> y INT64 [n]: x squared out of a table of 16; another x is an error of ONNX Runtime."""
+    table = helper.make_tensor("table", TensorProto.INT64, [16], [i * i for i in range(16)])
+    node = helper.make_node("Gather", ["table", "x"], ["y"])
+    return helper.make_graph([node], "pick", [value("x", TensorProto.INT64, ["n"])],
+                             [value("y", TensorProto.INT64, ["n"])], [table])
+
+
+def spin():
+    """x INT64 [n] -> y INT64 [n]: x itself, after as many rounds of a loop as the largest x says."""
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go_in"], ["go_out"]),
+            helper.make_node("Add", ["sum_in", "one"], ["sum_out"]),
+        ],
+        "round",
+        [value("round", TensorProto.INT64, []), value("go_in", TensorProto.BOOL, []),
+         value("sum_in", TensorProto.INT64, [])],
+        [value("go_out", TensorProto.BOOL, []), value("sum_out", TensorProto.INT64, [])],
+        [helper.make_tensor("one", TensorProto.INT64, [], [1])],
+    )
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["rounds"], keepdims=0),
+        helper.make_node("Loop", ["rounds", "go", "zero"], ["sum"], body=body),
+        helper.make_node("Mul", ["sum", "zero"], ["nothing"]),
+        helper.make_node("Add", ["x", "nothing"], ["y"]),
+    ]
+    constants = [helper.make_tensor("go", TensorProto.BOOL, [], [True]),
+                 helper.make_tensor("zero", TensorProto.INT64, [], [0])]
+    return helper.make_graph(nodes, "spin", [value("x", TensorProto.INT64, ["n"])],
+                             [value("y", TensorProto.INT64, ["n"])], constants)
+
+
+def total():
+    """x INT64 [n] -> y INT64 [1]: the sum over the rows, which is no answer for a batch."""
+    node = helper.make_node("ReduceSum", ["x"], ["y"], keepdims=1)
+    return helper.make_graph([node], "total", [value("x", TensorProto.INT64, ["n"])],
+                             [value("y", TensorProto.INT64, ["m"])])
+
+
+def every_datatype():
+    """x_<datatype> [n, 2] -> y_<datatype> [n, 2], the same values, for all fourteen."""
+    nodes = [helper.make_node("Identity", [f"x_{name}"], [f"y_{name}"]) for name in DATATYPES]
+    inputs = [value(f"x_{name}", kind, ["n", 2]) for name, kind in DATATYPES.items()]
+    outputs = [value(f"y_{name}", kind, ["n", 2]) for name, kind in DATATYPES.items()]
+    return helper.make_graph(nodes, "every_datatype", inputs, outputs)
+
+
+def value(name: str, kind: int, shape: list):
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+def write(name: str, graph) -> None:
+    model = helper.make_model(graph, producer_name="gristmill", ir_version=IR_VERSION,
+                              opset_imports=[helper.make_opsetid("", OPSET)])
+    checker.check_model(model, full_check=True)
+    (HERE / f"{name}.onnx").write_bytes(model.SerializeToString(deterministic=True))
+
+
+if __name__ == "__main__":
+    main()
