@@ -1,1 +1,13 @@
-//! Tests across processes, and the measurements that decisions rest on.
+//! Whole stacks of real processes for tests: nats-server, redis-server, `gristmill ingest` and `gristmill worker`s, each of
+//! which a test may kill, pause and start again.
+
+pub mod binary;
+pub mod client;
+pub mod process;
+pub mod scrape;
+pub mod stack;
+pub mod wait;
+
+pub use client::Client;
+pub use process::Process;
+pub use stack::Stack;

@@ -1,0 +1,124 @@
+//! A stack in a folder of its own: both servers, one ingest, as many workers as a test wants.
+
+use std::{path::PathBuf, time::SystemTime};
+
+use anyhow::Context;
+use gristmill_broker::{Store, StoreArgs, api_keys::ApiKeyRecord};
+use gristmill_ingest::keys::ApiKey;
+use gristmill_schemas::{Span, TenantId};
+use gristmill_servers::{Durability, Pair};
+use tempfile::TempDir;
+
+use crate::{Client, Process};
+
+/// Running servers and an ingest; dropping it ends everything.
+#[derive(Debug)]
+pub struct Stack {
+    /// The ingest.
+    pub ingest: Process,
+    /// nats-server and redis-server.
+    pub servers: Pair,
+    dir: TempDir,
+}
+
+impl Stack {
+    /// Starts servers at the `power-loss` level and an ingest.
+    ///
+    /// # Errors
+    /// A part cannot be started.
+    pub async fn start() -> anyhow::Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let servers = Pair::start(Durability::PowerLoss, dir.path()).await?;
+        let ingest = Process::start(
+            "ingest",
+            &Self::ingest_args(&servers, dir.path().join("keys.json")),
+            dir.path(),
+        );
+        let ingest = ingest.await?;
+        Ok(Self { ingest, servers, dir })
+    }
+
+    fn ingest_args(servers: &Pair, keys: PathBuf) -> Vec<String> {
+        let mut args = vec!["ingest".to_owned(), "--listen".to_owned(), "127.0.0.1:0".to_owned()];
+        args.extend([
+            "--create-job-id-keys".to_owned(),
+            "--job-id-keys".to_owned(),
+            keys.display().to_string(),
+        ]);
+        args.extend(Self::server_args(servers));
+        args
+    }
+
+    fn server_args(servers: &Pair) -> [String; 4] {
+        [
+            "--nats-url".to_owned(),
+            servers.nats.url(),
+            "--redis-url".to_owned(),
+            servers.redis.url(),
+        ]
+    }
+
+    /// Starts one more worker process.
+    ///
+    /// # Errors
+    /// It does not become ready.
+    pub async fn worker(&self, name: &str, more: &[&str]) -> anyhow::Result<Process> {
+        let mut args = vec!["worker".to_owned()];
+        args.extend(Self::server_args(&self.servers));
+        args.extend(more.iter().map(|arg| (*arg).to_owned()));
+        Process::start(name, &args, self.dir.path()).await
+    }
+
+    /// Where clients connect.
+    ///
+    /// # Errors
+    /// The ingest did not say.
+    pub fn url(&self) -> anyhow::Result<String> {
+        self.ingest.at.url.clone().context("an ingest announces its URL")
+    }
+
+    /// A fresh API key of a tenant, valid once the ingest knows it.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn api_key(&self, tenant: &str) -> anyhow::Result<String> {
+        let store = self.store()?;
+        let key = ApiKey::generate()?;
+        let record = ApiKeyRecord {
+            tenant: tenant.parse::<TenantId>()?,
+            secret_digest: key.secret.digest(),
+            name: "e2e".to_owned(),
+            created_at: SystemTime::now().into(),
+            revoked_at: None,
+        };
+        store.put_api_key(&key.id, &record).await?;
+        let text = key.reveal();
+        let client = Client::new(&self.url()?, &text);
+        crate::wait::until("the ingest to know a new key", || {
+            let call = client.request(reqwest::Method::GET, "/v1/models");
+            async move { Ok(call.send().await?.status().is_success().then_some(())) }
+        })
+        .await?;
+        Ok(text)
+    }
+
+    /// A client of a tenant with a key of its own.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn client(&self, tenant: &str) -> anyhow::Result<Client> {
+        Ok(Client::new(&self.url()?, &self.api_key(tenant).await?))
+    }
+
+    /// The store, as an operator reaches it.
+    ///
+    /// # Errors
+    /// Its URL is not one.
+    pub fn store(&self) -> anyhow::Result<Store> {
+        let args = StoreArgs {
+            redis_url: self.servers.redis.url(),
+            retention: Span::from_secs(24 * 3600),
+        };
+        Ok(Store::connect(&args)?)
+    }
+}

@@ -1,0 +1,133 @@
+//! The life of single jobs: answered, sliced, cancelled, expired, seen by nobody else.
+
+use std::time::Duration;
+
+use gristmill_e2e::{Stack, wait};
+use gristmill_schemas::{InferRequest, JobState, Span, Tensor};
+use reqwest::{Method, StatusCode};
+
+use crate::identity;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_comes_back_as_its_own_answer_by_every_way_of_reading_it() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    let _worker = stack.worker("worker", &["--model", "identity"]).await?;
+    let client = stack.client("one").await?;
+    let row = [1.5_f32, -0.25, 3.0e-9];
+    let view = client.submit(&identity(&row), 0).await?;
+    let id = view.id.to_string();
+    let ended = client.job(&id, 30).await?;
+    assert_eq!(ended.status, JobState::Succeeded);
+    let outputs = client.result(&id).await?;
+    assert_eq!(outputs[0].f32_values().collect::<Vec<_>>(), row);
+
+    let raw = client.request(Method::GET, &format!("/v1/jobs/{id}/result")).header("accept", "application/octet-stream");
+    let raw = raw.send().await?.error_for_status()?.bytes().await?;
+    assert_eq!(raw, outputs[0].data());
+
+    let json: serde_json::Value =
+        client.request(Method::GET, &format!("/v1/jobs/{id}/result")).send().await?.json().await?;
+    let values: Vec<f32> = serde_json::from_value(json["outputs"][0]["data"].clone())?;
+    assert_eq!(values, row);
+
+    let events = client.request(Method::GET, &format!("/v1/jobs/{id}/events")).send().await?.text().await?;
+    assert!(events.contains("event: outcome") && events.contains("succeeded"), "{events}");
+
+    let stranger = stack.client("two").await?;
+    for path in ["", "/result", "/lineage", "/events"] {
+        let reply = stranger.request(Method::GET, &format!("/v1/jobs/{id}{path}")).send().await?;
+        assert_eq!(reply.status(), StatusCode::NOT_FOUND, "{path}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_larger_than_a_batch_is_put_together_again_in_order() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    let worker = stack.worker("worker", &["--model", "identity"]).await?;
+    let client = stack.client("rows").await?;
+    let rows: Vec<f32> = (0..1000_u16).flat_map(|row| [f32::from(row), f32::from(row) + 0.5]).collect();
+    let request = InferRequest::new("identity".parse()?, vec![Tensor::from_f32("x", vec![1000, 2], &rows)?]);
+    let outputs = client.infer(&request).await?;
+    assert_eq!(outputs[0].shape(), [1000, 2]);
+    assert_eq!(outputs[0].f32_values().collect::<Vec<_>>(), rows);
+    assert!(worker.metric("gristmill_executions_total", "").await? >= 1000.0 / 64.0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancelled_job_never_runs() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    let client = stack.client("cancels").await?;
+    let id = client.submit(&identity(&[1.0]), 0).await?.id.to_string();
+    let reply = client.request(Method::POST, &format!("/v1/jobs/{id}/cancel")).send().await?;
+    assert_eq!(reply.status(), StatusCode::OK);
+    let worker = stack.worker("worker", &["--model", "identity"]).await?;
+    wait::until("the worker to pass over it", || async {
+        Ok((worker.metric("gristmill_jobs_passed_over_total", "").await? > 0.0).then_some(()))
+    })
+    .await?;
+    assert_eq!(client.job(&id, 0).await?.status, JobState::Cancelled);
+    assert_eq!(worker.metric("gristmill_executions_total", "").await?, 0.0);
+    let again = client.request(Method::POST, &format!("/v1/jobs/{id}/cancel")).send().await?;
+    assert_eq!(again.status(), StatusCode::CONFLICT);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_past_its_deadline_expires_instead_of_running() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    let client = stack.client("late").await?;
+    let mut request = identity(&[1.0]);
+    request.deadline = Some(Span::from_millis(300));
+    let view = client.submit(&request, 0).await?;
+    // nobody works until its deadline has passed for certain
+    wait::until("the deadline to pass", || async {
+        let now = gristmill_schemas::Timestamp::from(std::time::SystemTime::now());
+        Ok((now > view.deadline.plus(Duration::from_millis(200))).then_some(()))
+    })
+    .await?;
+    let worker = stack.worker("worker", &["--model", "identity"]).await?;
+    assert_eq!(client.job(&view.id.to_string(), 30).await?.status, JobState::Expired);
+    assert_eq!(worker.metric("gristmill_executions_total", "").await?, 0.0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_item_fails_alone() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    let client = stack.client("mixed").await?;
+    let text = |bytes: &[u8]| -> anyhow::Result<InferRequest> {
+        Ok(InferRequest::new("minilm".parse()?, vec![Tensor::from_elements("text", &[bytes])?]))
+    };
+    // all wait in the stream before anybody works, so that they share a batch
+    let good = [client.submit(&text(b"a mill by the river")?, 0).await?, client.submit(&text(b"grain")?, 0).await?];
+    let bad = client.submit(&text(b"\xff\xfe not UTF-8")?, 0).await?;
+    let _worker = stack.worker("worker", &["--model", "minilm"]).await?;
+    for view in good {
+        assert_eq!(client.job(&view.id.to_string(), 30).await?.status, JobState::Succeeded);
+    }
+    let bad = client.job(&bad.id.to_string(), 30).await?;
+    assert_eq!(bad.status, JobState::Failed);
+    assert_eq!(bad.failure.map(|failure| failure.code), Some(gristmill_schemas::FailureCode::InputInvalid));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_told_to_end_gives_back_what_it_has_not_begun() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    let client = stack.client("drains").await?;
+    let mut leaving = stack.worker("leaving", &["--model", "magika"]).await?;
+    let content = vec![b'x'; 64];
+    let request = InferRequest::new("magika".parse()?, vec![Tensor::from_elements("content", &vec![content; 64])?]);
+    let mut ids = Vec::new();
+    for _ in 0..12 {
+        ids.push(client.submit(&request, 0).await?.id.to_string());
+    }
+    assert!(leaving.terminate().await?, "it drains and ends well:\n{}", leaving.log());
+    let _staying = stack.worker("staying", &["--model", "magika"]).await?;
+    for id in ids {
+        assert_eq!(client.job(&id, 30).await?.status, JobState::Succeeded);
+    }
+    Ok(())
+}

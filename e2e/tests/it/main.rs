@@ -1,0 +1,15 @@
+//! The whole pipeline across real processes: nats-server, redis-server, `gristmill ingest`, `gristmill worker`, real models.
+
+mod bad_input;
+mod faults;
+mod jobs;
+mod lineage;
+mod models;
+mod sharing;
+
+/// An identity request of one row, whose answer must be the row itself.
+fn identity(row: &[f32]) -> gristmill_schemas::InferRequest {
+    use gristmill_schemas::{InferRequest, Tensor};
+    let x = Tensor::from_f32("x", vec![1, row.len() as u64], row).unwrap();
+    InferRequest::new("identity".parse().unwrap(), vec![x])
+}
