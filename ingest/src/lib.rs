@@ -1,1 +1,20 @@
 //! Admission and the doors: HTTP in, one transport-free submit behind every door.
+//!
+//! A request is decoded by its door, taken by [`submit::Submitter`], and answered once the stream has acknowledged its
+//! job. What became of a job is [`jobs::Jobs`]'s to tell. Workers are not known here.
+
+pub mod admission;
+pub mod auth;
+pub mod config;
+pub mod http;
+pub mod ingest;
+pub mod job_id_keys;
+pub mod jobs;
+pub mod keys;
+mod metrics;
+mod serve;
+pub mod submit;
+mod trace;
+
+pub use config::IngestArgs;
+pub use ingest::{Listeners, run};

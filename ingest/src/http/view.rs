@@ -1,0 +1,123 @@
+//! A job's standing in its client's words.
+
+use axum::{
+    extract::{FromRequestParts, Path, Query},
+    http::{Uri, request::Parts},
+};
+use gristmill_broker::Record;
+use gristmill_schemas::{
+    JobId, JobResult, JobState, Outcome, Refusal, RefusalCode,
+    api::{JobView, Links, Output},
+    codec::DecodeError,
+};
+use serde::Deserialize;
+use std::time::Duration;
+
+use crate::{
+    http::{App, prefer, problem::Reply},
+    jobs::{Standing, not_found},
+};
+
+/// The view of a job; `outputs` says whether a success shows them.
+///
+/// # Errors
+/// `internal`, for an outcome that this build cannot read.
+pub(crate) fn of(id: &JobId, standing: &Standing, outputs: bool) -> Result<JobView, Refusal> {
+    let mut view = JobView {
+        id: *id,
+        status: JobState::Queued,
+        created_at: id.accepted_at(),
+        deadline: id.deadline(),
+        completed_at: None,
+        failure: None,
+        outputs: None,
+        links: Links::of(id),
+    };
+    let Standing::Ended(record) = standing else {
+        return Ok(view);
+    };
+    view.status = record.state;
+    view.completed_at = Some(record.committed_at);
+    match record.state {
+        JobState::Succeeded if !outputs => {}
+        JobState::Succeeded | JobState::Failed => match outcome(record)?.result {
+            JobResult::Succeeded(tensors) => view.outputs = Some(tensors.into_iter().map(Output).collect()),
+            JobResult::Failed(failure) => view.failure = Some(failure),
+            JobResult::Expired | JobResult::Cancelled => {}
+        },
+        JobState::Queued | JobState::Expired | JobState::Cancelled => {}
+    }
+    Ok(view)
+}
+
+/// The outcome of a record.
+///
+/// # Errors
+/// `internal`, for one that this build cannot read.
+pub(crate) fn outcome(record: &Record) -> Result<Outcome, Refusal> {
+    record.outcome().map_err(|error| unreadable(&error))
+}
+
+/// What a record that cannot be read means to a client.
+pub(crate) fn unreadable(error: &DecodeError) -> Refusal {
+    tracing::error!(%error, "a stored record cannot be read");
+    Refusal::new(
+        RefusalCode::Internal,
+        "the job's record was written by a version that this server cannot read",
+    )
+}
+
+/// The id in the path. What has not the form of an id gets the answer of an id that does not exist.
+pub(crate) struct JobPath(pub(crate) JobId);
+
+impl FromRequestParts<App> for JobPath {
+    type Rejection = Reply;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Reply> {
+        let path = Path::<String>::from_request_parts(parts, app).await;
+        let id = path.ok().and_then(|Path(text)| text.parse().ok());
+        id.map(Self).ok_or_else(|| not_found().into())
+    }
+}
+
+/// Query parameters of reads.
+#[derive(Debug, Default, Deserialize)]
+struct Parameters {
+    wait: Option<String>,
+    include: Option<String>,
+}
+
+/// What a read asks for besides the job.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Wish {
+    /// How long to wait for the job's end.
+    pub(crate) wait: Duration,
+    /// Whether outputs are to be shown.
+    pub(crate) outputs: bool,
+}
+
+impl Wish {
+    /// Reads the query.
+    ///
+    /// # Errors
+    /// `invalid_value`.
+    pub(crate) fn of(uri: &Uri) -> Result<Self, Refusal> {
+        let Query(parameters) = Query::<Parameters>::try_from_uri(uri)
+            .map_err(|_| Refusal::new(RefusalCode::InvalidValue, "the query cannot be read").at("query"))?;
+        let outputs = match parameters.include.as_deref() {
+            None => false,
+            Some("outputs") => true,
+            Some(_) => {
+                let refusal = Refusal::new(RefusalCode::InvalidValue, "include may be \"outputs\"");
+                return Err(refusal.at("include"));
+            }
+        };
+        let wait = parameters
+            .wait
+            .as_deref()
+            .map(prefer::of_query)
+            .transpose()?
+            .unwrap_or_default();
+        Ok(Self { wait, outputs })
+    }
+}

@@ -1,0 +1,224 @@
+//! An ingest as a whole: what is started, in which order, and how it ends.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use gristmill_broker::{Broker, Publisher, Store, Watch};
+use gristmill_models::Catalog;
+use gristmill_schemas::JobIdKeys;
+use gristmill_telemetry::{Readiness, Shutdown, admin, health::Component};
+use tokio::net::TcpListener;
+
+use crate::{
+    admission::Admission,
+    config::IngestArgs,
+    http::{self, App},
+    job_id_keys,
+    jobs::Jobs,
+    keys::KeyRing,
+    metrics, serve,
+    submit::Submitter,
+};
+
+/// How often the broker and the store are looked after, for `/readyz`.
+const LOOK: Duration = Duration::from_secs(1);
+/// The pause before what must be there at start is asked for again.
+const START_PAUSE: Duration = Duration::from_millis(250);
+/// How long publishes in progress and background tasks may take to end, after the last request.
+const BACKGROUND_GRACE: Duration = Duration::from_secs(10);
+
+/// Where an ingest listens.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For clients.
+    pub http: TcpListener,
+    /// For operators: `/livez`, `/readyz`, `/metrics`.
+    pub admin: Option<TcpListener>,
+}
+
+impl Listeners {
+    /// Binds the addresses of the arguments.
+    ///
+    /// # Errors
+    /// An address cannot be had.
+    pub async fn bind(args: &IngestArgs) -> anyhow::Result<Self> {
+        let bind = async |addr| {
+            TcpListener::bind(addr)
+                .await
+                .with_context(|| format!("listen on {addr}"))
+        };
+        let admin = match args.telemetry.admin_addr {
+            Some(addr) => Some(bind(addr).await?),
+            None => None,
+        };
+        Ok(Self {
+            http: bind(args.http.listen).await?,
+            admin,
+        })
+    }
+}
+
+/// Runs an ingest until the shutdown is requested: then it takes nothing new, lets requests in progress end, and returns.
+///
+/// Servers that are not there yet are waited for; `/readyz` tells which. Logs are the process's own affair, to be set up
+/// before.
+///
+/// # Errors
+/// Settings that do not go together, models or keys that cannot be read, or a key that has signed ids and is lost.
+pub async fn run(args: IngestArgs, listeners: Listeners, shutdown: Shutdown) -> anyhow::Result<()> {
+    args.check()?;
+    let catalog = args.catalog.catalog().context("the models cannot be served")?;
+    let keys = job_id_keys::read(&args.job_id_keys)?;
+    let recorded = gristmill_telemetry::metrics::install()?;
+    metrics::describe();
+    gristmill_broker::describe_metrics();
+    let readiness = Readiness::new();
+    // the publisher and the watch outlive the last request, and the admin listener all of them
+    let (background, last) = (Shutdown::new(), Shutdown::new());
+    if let Some(listener) = listeners.admin {
+        last.spawn(admin::serve(listener, readiness.clone(), recorded, last.requested()));
+    }
+    let parts = Parts {
+        args: &args,
+        catalog,
+        keys,
+    };
+    let served = parts.serve(listeners.http, &readiness, (&shutdown, &background)).await;
+    readiness.drain();
+    if let Err(still) = background.drain(BACKGROUND_GRACE).await {
+        tracing::warn!(error = %still, "not everything ended in time");
+    }
+    // nothing to add: what still runs then is the answer to an operator
+    let _ = last.drain(BACKGROUND_GRACE).await;
+    served
+}
+
+/// What was read before anything is connected.
+struct Parts<'a> {
+    args: &'a IngestArgs,
+    catalog: Catalog,
+    keys: JobIdKeys,
+}
+
+impl Parts<'_> {
+    async fn serve(
+        self,
+        listener: TcpListener,
+        readiness: &Readiness,
+        (shutdown, background): (&Shutdown, &Shutdown),
+    ) -> anyhow::Result<()> {
+        let args = self.args;
+        let (broker_ready, store_ready) = (readiness.component("broker"), readiness.component("store"));
+        let models_ready = readiness.component("models");
+        models_ready.ready();
+        let broker = Broker::connect(&args.nats).await?;
+        let store = Store::connect(&args.store)?;
+        let started = tokio::select! {
+            started = start(&broker, &store, &self.keys, (&broker_ready, &store_ready)) => started,
+            () = shutdown.requested() => return Ok(()),
+        };
+        started?;
+        let app = self.app(&broker, &store, (shutdown, background));
+        let ring = app.ring.clone().follow(store.clone(), app.jobs.watch.clone());
+        let look = look_after(broker, store, broker_ready, store_ready);
+        for task in [boxed(ring), boxed(look)] {
+            let told = background.clone();
+            background.spawn(async move { told.token().run_until_cancelled(task).await });
+        }
+        tracing::info!(address = %listener.local_addr()?, "serving HTTP");
+        let draining = {
+            let (readiness, shutdown) = (readiness.clone(), shutdown.clone());
+            background.spawn(async move {
+                shutdown.requested().await;
+                readiness.drain();
+            })
+        };
+        serve::serve(listener, http::router(app), &args.http, shutdown).await;
+        draining.abort();
+        Ok(())
+    }
+
+    fn app(self, broker: &Broker, store: &Store, (shutdown, background): (&Shutdown, &Shutdown)) -> App {
+        let args = self.args;
+        let (catalog, keys) = (Arc::new(self.catalog), Arc::new(self.keys));
+        let submitter = Submitter {
+            catalog: Arc::clone(&catalog),
+            publisher: Publisher::start(broker, args.publisher.clone(), background),
+            store: store.clone(),
+            clock: broker.clock(),
+            keys: Arc::clone(&keys),
+            limits: args.limits.clone(),
+            shutdown: shutdown.clone(),
+        };
+        let jobs = Jobs {
+            store: store.clone(),
+            watch: Watch::start(store, background),
+            clock: broker.clock(),
+            keys,
+            grace: args.limits.expiry_grace.into(),
+            shutdown: shutdown.clone(),
+        };
+        App {
+            submitter,
+            jobs,
+            ring: KeyRing::default(),
+            catalog,
+            admission: Admission::new(&args.limits),
+            limits: args.limits.clone(),
+            http: args.http.clone(),
+            shutdown: shutdown.clone(),
+        }
+    }
+}
+
+fn boxed(task: impl Future<Output = ()> + Send + 'static) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(task)
+}
+
+/// Waits until the stream is there and the store knows our keys: before that, no id may be signed.
+async fn start(
+    broker: &Broker,
+    store: &Store,
+    keys: &JobIdKeys,
+    (broker_ready, store_ready): (&Component, &Component),
+) -> anyhow::Result<()> {
+    use gristmill_broker::StoreError;
+
+    while let Err(error) = broker.ensure_stream().await {
+        tracing::warn!(%error, "waiting for the broker");
+        broker_ready.degraded(error.to_string());
+        tokio::time::sleep(START_PAUSE).await;
+    }
+    broker_ready.ready();
+    loop {
+        match store.register_job_id_keys(keys).await {
+            Ok(()) => break,
+            Err(error @ StoreError::LostKey(_)) => return Err(error.into()),
+            Err(error) => {
+                tracing::warn!(%error, "waiting for the store");
+                store_ready.degraded(error.to_string());
+                tokio::time::sleep(START_PAUSE).await;
+            }
+        }
+    }
+    store_ready.ready();
+    Ok(())
+}
+
+/// Reports how the broker and the store stand. Never ends.
+async fn look_after(broker: Broker, store: Store, broker_ready: Component, store_ready: Component) {
+    let mut ticks = tokio::time::interval(LOOK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if broker.is_connected() {
+            broker_ready.ready();
+        } else {
+            broker_ready.degraded("the connection is lost");
+        }
+        match store.ping().await {
+            Ok(()) => store_ready.ready(),
+            Err(error) => store_ready.degraded(error.to_string()),
+        }
+    }
+}

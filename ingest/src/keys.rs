@@ -1,0 +1,239 @@
+//! API keys: how they are written and made, and the ring of those that are valid now. Their records are the store's.
+
+use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwapOption;
+use data_encoding::BASE32_NOPAD;
+use gristmill_broker::{Store, Watch, api_keys::ApiKeyRecord};
+use gristmill_schemas::{Digest, KeyId, TenantId};
+use subtle::ConstantTimeEq;
+
+/// Random bytes of a secret.
+const SECRET_BYTES: usize = 32;
+/// Characters of a written secret: 32 bytes in base 32.
+const SECRET_LENGTH: usize = 52;
+/// Random bytes of a generated key id.
+const ID_BYTES: usize = 5;
+/// Keys are read again this often, should a hint be lost.
+const REFRESH: Duration = Duration::from_secs(5);
+
+/// The secret half of an API key. Its `Debug` shows nothing.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// SHA-256 of the secret as it is written: what is stored of it.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of(self.0.as_bytes())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// An API key as its owner holds it: `gm_<id>_<secret>`.
+#[derive(Debug, Clone)]
+pub struct ApiKey {
+    /// The public half.
+    pub id: KeyId,
+    /// The other one.
+    pub secret: Secret,
+}
+
+/// Text that has not the form of an API key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected an API key: gm_<id>_<secret>")]
+pub struct NotAnApiKey;
+
+impl ApiKey {
+    /// A new key with a random id.
+    ///
+    /// # Errors
+    /// The operating system has no random bytes.
+    pub fn generate() -> Result<Self, getrandom::Error> {
+        let mut id = [0; ID_BYTES];
+        getrandom::fill(&mut id)?;
+        let id = BASE32_NOPAD.encode(&id).to_ascii_lowercase();
+        Self::generate_for(id.parse().expect("base 32 in lower case is a name"))
+    }
+
+    /// A new key with this id.
+    ///
+    /// # Errors
+    /// The operating system has no random bytes.
+    pub fn generate_for(id: KeyId) -> Result<Self, getrandom::Error> {
+        let mut secret = [0; SECRET_BYTES];
+        getrandom::fill(&mut secret)?;
+        let secret = Secret(BASE32_NOPAD.encode(&secret).to_ascii_lowercase());
+        Ok(Self { id, secret })
+    }
+
+    /// The whole key in the clear, for its owner, once.
+    #[must_use]
+    pub fn reveal(&self) -> String {
+        format!("gm_{}_{}", self.id, self.secret.0)
+    }
+}
+
+impl FromStr for ApiKey {
+    type Err = NotAnApiKey;
+
+    /// The id may hold underscores, the secret has none.
+    fn from_str(text: &str) -> Result<Self, NotAnApiKey> {
+        let (id, secret) = text
+            .strip_prefix("gm_")
+            .and_then(|rest| rest.rsplit_once('_'))
+            .ok_or(NotAnApiKey)?;
+        let sound = |byte: u8| byte.is_ascii_lowercase() || (b'2'..=b'7').contains(&byte);
+        if secret.len() != SECRET_LENGTH || !secret.bytes().all(sound) {
+            return Err(NotAnApiKey);
+        }
+        Ok(Self {
+            id: id.parse().map_err(|_| NotAnApiKey)?,
+            secret: Secret(secret.to_owned()),
+        })
+    }
+}
+
+/// Whom a valid key speaks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The key.
+    pub key: KeyId,
+}
+
+/// What the ring says of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is valid.
+    Known(Caller),
+    /// It is not: unknown, revoked and a wrong secret alike.
+    Unknown,
+    /// The store was never reached, so nobody can be told apart yet.
+    NotLoaded,
+}
+
+type Records = BTreeMap<KeyId, ApiKeyRecord>;
+
+/// The keys that are valid now: read from the store, and kept as they are while it is away. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct KeyRing(Arc<ArcSwapOption<Records>>);
+
+impl KeyRing {
+    /// Looks a key up. An unknown id takes the path of a wrong secret: it is compared too, with a digest nothing has.
+    #[must_use]
+    pub fn verify(&self, key: &ApiKey) -> Verdict {
+        let records = self.0.load();
+        let Some(records) = records.as_deref() else {
+            return Verdict::NotLoaded;
+        };
+        let nobodys = Digest::from_bytes([0; 32]);
+        let record = records.get(&key.id);
+        let stored = record.map_or(nobodys, |record| record.secret_digest);
+        let same = bool::from(stored.as_bytes().ct_eq(key.secret.digest().as_bytes()));
+        match record {
+            Some(record) if same && record.revoked_at.is_none() => Verdict::Known(Caller {
+                tenant: record.tenant.clone(),
+                key: key.id.clone(),
+            }),
+            _ => Verdict::Unknown,
+        }
+    }
+
+    /// Replaces the keys.
+    pub fn load(&self, records: Records) {
+        self.0.store(Some(Arc::new(records)));
+    }
+
+    /// Keeps the ring as the store has it: reads on every hint, and every few seconds should one be lost. Never ends.
+    pub(crate) async fn follow(self, store: Store, watch: Watch) {
+        let mut changes = watch.api_keys_changed();
+        loop {
+            changes.mark_unchanged();
+            match store.api_keys().await {
+                Ok(records) => self.load(records),
+                Err(error) => tracing::warn!(%error, "API keys are not read anew; those known stay valid"),
+            }
+            // whether by a hint or by the clock, the next thing is to read
+            let _ = tokio::time::timeout(REFRESH, changes.changed()).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gristmill_schemas::Timestamp;
+
+    use super::*;
+
+    fn record(key: &ApiKey, revoked: bool) -> ApiKeyRecord {
+        ApiKeyRecord {
+            tenant: "acme".parse().unwrap(),
+            secret_digest: key.secret.digest(),
+            name: "test".to_owned(),
+            created_at: Timestamp::from_millis(1),
+            revoked_at: revoked.then_some(Timestamp::from_millis(2)),
+        }
+    }
+
+    #[test]
+    fn key_is_read_back_from_its_text_and_debug_shows_no_secret() {
+        let key = ApiKey::generate_for("with_under_score".parse().unwrap()).unwrap();
+        let text = key.reveal();
+        let read: ApiKey = text.parse().unwrap();
+        assert_eq!(
+            (read.id.clone(), read.secret.digest()),
+            (key.id.clone(), key.secret.digest())
+        );
+        let secret = text.rsplit('_').next().unwrap();
+        assert!(!format!("{key:?}").contains(secret));
+    }
+
+    #[test]
+    fn only_the_right_secret_of_a_live_key_is_known() {
+        let (live, dead, stranger) = (
+            ApiKey::generate().unwrap(),
+            ApiKey::generate().unwrap(),
+            ApiKey::generate().unwrap(),
+        );
+        let ring = KeyRing::default();
+        assert_eq!(ring.verify(&live), Verdict::NotLoaded);
+        ring.load(
+            [
+                (live.id.clone(), record(&live, false)),
+                (dead.id.clone(), record(&dead, true)),
+            ]
+            .into(),
+        );
+        assert!(matches!(ring.verify(&live), Verdict::Known(caller) if caller.key == live.id));
+        let forged = ApiKey {
+            id: live.id.clone(),
+            secret: stranger.secret.clone(),
+        };
+        for key in [&dead, &stranger, &forged] {
+            assert_eq!(ring.verify(key), Verdict::Unknown);
+        }
+    }
+
+    #[test]
+    fn text_of_another_form_is_no_key() {
+        let secret = "a".repeat(SECRET_LENGTH);
+        for text in [
+            "",
+            "gm_",
+            "gm_a_b",
+            &format!("gm__{secret}"),
+            &format!("gx_a_{secret}"),
+            &format!("gm_a_{secret}a"),
+        ] {
+            assert!(text.parse::<ApiKey>().is_err(), "{text}");
+        }
+        assert!(format!("gm_a_{secret}").parse::<ApiKey>().is_ok());
+    }
+}

@@ -1,0 +1,39 @@
+//! The metrics of an ingest.
+
+use gristmill_telemetry::{metrics, recording};
+
+metrics! {
+    /// HTTP requests answered, by route (as the router writes it) and class of status.
+    pub counter requests = "gristmill_http_requests_total" { route, status };
+    /// Time from the head of a submission to its 202, the publish included.
+    pub histogram accept_seconds = "gristmill_accept_seconds";
+    /// Time a submission waits for the stream's acknowledgement.
+    pub histogram submit_publish_seconds = "gristmill_submit_publish_seconds";
+    /// Jobs accepted, by model and lane.
+    pub counter accepted = "gristmill_accepted_total" { model, lane };
+    /// Requests refused, by code.
+    pub counter refused = "gristmill_refused_total" { code };
+    /// Jobs that a reader settled: expired ones, and cancelled ones.
+    pub counter settled_by_reader = "gristmill_settled_by_reader_total" { state };
+    /// Requests that wait for an outcome now.
+    pub gauge waiting = "gristmill_waiting_requests";
+    /// Event streams open now.
+    pub gauge event_streams = "gristmill_event_streams";
+}
+
+/// Counts one in while it lives.
+#[derive(Debug)]
+pub(crate) struct InGauge(recording::Gauge);
+
+impl InGauge {
+    pub(crate) fn new(gauge: recording::Gauge) -> Self {
+        gauge.increment(1.0);
+        Self(gauge)
+    }
+}
+
+impl Drop for InGauge {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}

@@ -1,0 +1,276 @@
+//! The one way in, behind every door: a [`Submission`] becomes a published [`Job`], or a refusal. It knows no transport.
+//!
+//! A job counts as accepted once the stream has acknowledged its envelope, and never before.
+
+use std::{str::FromStr, sync::Arc};
+
+use gristmill_broker::{Begun, BrokerClock, PublishError, Publisher, Store, StoreError, Work};
+use gristmill_models::{Catalog, ModelVersion, catalog::ResolveError};
+use gristmill_schemas::{
+    Digest, InferRequest, Job, JobId, JobIdKeys, Refusal, RefusalCode, Span, TenantId, TraceParent,
+    job_id::{Mint, RANDOM_BYTES},
+};
+use gristmill_telemetry::Shutdown;
+use tokio::time::Instant;
+
+use crate::{config::LimitArgs, keys::Caller, metrics};
+
+/// What a client wants, who it is, and under which key of its own it may say so again.
+#[derive(Debug)]
+pub struct Submission {
+    /// The client's words.
+    pub request: InferRequest,
+    /// Who asks.
+    pub caller: Caller,
+    /// The same key and body mean the same job.
+    pub idempotency_key: Option<IdempotencyKey>,
+    /// The request's trace.
+    pub trace: TraceParent,
+}
+
+/// A client's own name for a submission: 1 to 255 visible ASCII characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey(String);
+
+impl FromStr for IdempotencyKey {
+    type Err = Refusal;
+
+    fn from_str(text: &str) -> Result<Self, Refusal> {
+        if (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Ok(Self(text.to_owned()));
+        }
+        let detail = "an idempotency key has 1 to 255 visible ASCII characters";
+        let refusal = Refusal::new(RefusalCode::InvalidValue, detail).at("Idempotency-Key");
+        Err(refusal.limit("255 characters"))
+    }
+}
+
+/// A job that the stream holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    /// Its id.
+    pub id: JobId,
+    /// Whether an earlier submission with the same idempotency key had made it.
+    pub replayed: bool,
+}
+
+/// Why there is no job, or why nobody knows.
+#[derive(Debug)]
+pub struct Refused {
+    /// Why.
+    pub refusal: Box<Refusal>,
+    /// The id under which the job may exist all the same, for `publish_unknown`.
+    pub id: Option<JobId>,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            refusal: Box::new(refusal),
+            id: None,
+        }
+    }
+}
+
+/// Takes submissions. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Submitter {
+    /// The models.
+    pub catalog: Arc<Catalog>,
+    /// The way to the stream.
+    pub publisher: Publisher,
+    /// The store, for idempotency keys alone.
+    pub store: Store,
+    /// The clock that deadlines count by.
+    pub clock: BrokerClock,
+    /// What signs ids.
+    pub keys: Arc<JobIdKeys>,
+    /// Which deadlines are allowed.
+    pub limits: LimitArgs,
+    /// When to take nothing more.
+    pub shutdown: Shutdown,
+}
+
+impl Submitter {
+    /// Checks a submission and publishes its job.
+    ///
+    /// # Errors
+    /// [`Refused`]; but for `publish_unknown`, nothing has reached the stream then.
+    pub async fn submit(&self, submission: Submission) -> Result<Accepted, Refused> {
+        if self.shutdown.is_requested() {
+            let detail = "this server is shutting down; another one, or this one in a moment, will take the job";
+            return Err(Refusal::new(RefusalCode::Draining, detail).into());
+        }
+        let once = submission
+            .idempotency_key
+            .clone()
+            .map(|key| (key, Digest::of(&submission.request.to_msgpack())));
+        let (job, work) = self.prepare(submission)?;
+        match once {
+            None => self.publish(job, work).await,
+            Some((key, body)) => self.publish_once(job, work, &key.0, body).await,
+        }
+    }
+
+    /// All that is decided before anything leaves this process.
+    fn prepare(&self, submission: Submission) -> Result<(Job, Work), Refusal> {
+        let Submission {
+            request, caller, trace, ..
+        } = submission;
+        let time_to_live = self.time_to_live(request.deadline)?;
+        let version = self.resolve(&request)?;
+        let manifest = &version.manifest;
+        let inputs = manifest.admit(request.inputs)?;
+        let job = Job {
+            id: self.mint(&caller.tenant, time_to_live)?,
+            tenant: caller.tenant,
+            submitted_by: caller.key,
+            model: manifest.name.clone(),
+            version: manifest.version.clone(),
+            artifact: manifest.model_digest(),
+            lane: request.lane,
+            input_digest: Digest::of_tensors(&inputs),
+            inputs,
+            provenance: request.provenance,
+            metadata: request.metadata,
+            traceparent: Some(trace),
+        };
+        let work = Work {
+            max_rows: manifest.batching.max_batch_size,
+        };
+        Ok((job, work))
+    }
+
+    fn time_to_live(&self, wanted: Option<Span>) -> Result<Span, Refusal> {
+        let (min, max) = (self.limits.min_deadline, self.limits.max_deadline);
+        let wanted = wanted.unwrap_or(self.limits.default_deadline);
+        if (min..=max).contains(&wanted) {
+            return Ok(wanted);
+        }
+        let detail = format!("a deadline of {wanted} is out of range");
+        let refusal = Refusal::new(RefusalCode::DeadlineOutOfRange, detail).at("deadline");
+        Err(refusal.limit(format_args!("{min} to {max}")))
+    }
+
+    fn resolve(&self, request: &InferRequest) -> Result<Arc<ModelVersion>, Refusal> {
+        let resolved = self.catalog.resolve(&request.model, request.version.as_ref());
+        resolved.map_err(|error| match error {
+            ResolveError::Model => {
+                let detail = format!("there is no model {}", request.model);
+                Refusal::new(RefusalCode::ModelNotFound, detail).at("model")
+            }
+            ResolveError::Version => {
+                let detail = format!("model {} has no such version or alias", request.model);
+                Refusal::new(RefusalCode::VersionNotFound, detail).at("version")
+            }
+        })
+    }
+
+    fn mint(&self, tenant: &TenantId, time_to_live: Span) -> Result<JobId, Refusal> {
+        let mut random = [0; RANDOM_BYTES];
+        getrandom::fill(&mut random).map_err(|error| {
+            tracing::error!(%error, "no random bytes");
+            Refusal::new(RefusalCode::Internal, "no random bytes")
+        })?;
+        let mint = Mint {
+            accepted_at: self.clock.now(),
+            time_to_live,
+            random,
+        };
+        Ok(self.keys.mint(tenant, mint))
+    }
+
+    async fn publish(&self, job: Job, work: Work) -> Result<Accepted, Refused> {
+        let (id, model, lane) = (job.id, job.model.as_str().to_owned(), job.lane);
+        let started = Instant::now();
+        let published = self.publisher.publish(job, work).await;
+        metrics::submit_publish_seconds().record(started.elapsed());
+        match published {
+            Ok(()) => {
+                metrics::accepted(model, lane.as_str()).increment(1);
+                Ok(Accepted { id, replayed: false })
+            }
+            Err(error) => Err(refuse_publish(error, id)),
+        }
+    }
+
+    /// Publishes the job unless its key stands for one already. While the fate of that one's publish is not known, it is
+    /// published again under its own id: the stream may then hold it twice, and the claim passes over the second.
+    async fn publish_once(&self, mut job: Job, work: Work, key: &str, body: Digest) -> Result<Accepted, Refused> {
+        let (tenant, keep) = (job.tenant.clone(), self.store.retention());
+        let begun = self.store.idempotency_begin(&tenant, key, (body, job.id), keep).await;
+        let fresh = match begun.map_err(|error| refuse_store(&error))? {
+            Begun::New => true,
+            Begun::Confirmed(id) => return Ok(Accepted { id, replayed: true }),
+            Begun::Pending(id) if id.deadline() <= self.clock.now() => return Ok(Accepted { id, replayed: true }),
+            Begun::Pending(id) => {
+                job.id = id;
+                false
+            }
+            Begun::Mismatch => {
+                let detail = "the key was used with another body; a new body needs a new key";
+                let refusal = Refusal::new(RefusalCode::IdempotencyMismatch, detail).at("Idempotency-Key");
+                return Err(refusal.into());
+            }
+        };
+        let id = job.id;
+        let published = self.publish(job, work).await;
+        let noted = match &published {
+            Ok(_) => self.store.idempotency_confirm(&tenant, key, (body, id)).await,
+            // whoever found the key pending does not know whether the first publish was stored, so it stays pending
+            Err(refused) if fresh && refused.id.is_none() => self.store.idempotency_forget(&tenant, key).await,
+            Err(_) => Ok(()),
+        };
+        if let Err(error) = noted {
+            // harmless: the key stays pending, and a retry publishes the same job again
+            tracing::warn!(%error, "the fate of an idempotency key is not noted");
+        }
+        published.map(|accepted| Accepted {
+            replayed: !fresh,
+            ..accepted
+        })
+    }
+}
+
+fn refuse_publish(error: PublishError, id: JobId) -> Refused {
+    let (code, detail) = match error {
+        PublishError::TooLarge { limit } => {
+            let refusal = Refusal::new(RefusalCode::InputTooLarge, "the job is larger than the broker takes");
+            return refusal.at("inputs").limit(format_args!("{limit} bytes")).into();
+        }
+        PublishError::StreamFull => (RefusalCode::StreamFull, "the stream has no room for the job"),
+        PublishError::Unavailable => (
+            RefusalCode::BrokerUnavailable,
+            "the broker cannot be reached; the job was not accepted",
+        ),
+        PublishError::Overloaded => (RefusalCode::Overloaded, "too many jobs wait for their publish"),
+        PublishError::Unknown => {
+            let detail = "the broker did not answer: the job may have been accepted under this id. With an \
+                          Idempotency-Key, send it again";
+            let refusal = Refusal::new(RefusalCode::PublishUnknown, detail);
+            return Refused {
+                refusal: Box::new(refusal),
+                id: Some(id),
+            };
+        }
+    };
+    Refusal::new(code, detail).into()
+}
+
+/// What a store's error means to whoever needs the store. The store's own words go to the log.
+pub(crate) fn refuse_store(error: &StoreError) -> Refusal {
+    match error {
+        StoreError::Unavailable(_) => {
+            tracing::warn!(%error, "the store is away");
+            Refusal::new(RefusalCode::StoreUnavailable, "the store cannot be reached")
+        }
+        StoreError::Full(_) => {
+            tracing::warn!(%error, "the store is full");
+            Refusal::new(RefusalCode::StoreUnavailable, "the store has no room")
+        }
+        StoreError::Unreadable(_) | StoreError::LostKey(_) => {
+            tracing::error!(%error, "the store holds what this build cannot use");
+            Refusal::new(RefusalCode::Internal, "the store holds what this server cannot read")
+        }
+    }
+}
