@@ -57,6 +57,9 @@ impl Runtime {
             path: path.clone(),
             problem,
         };
+        if !path.is_file() {
+            return Err(failed("there is no such file".to_owned()));
+        }
         let builder = ort::init_from(&path).map_err(|error| failed(error.to_string()))?;
         let environment = builder
             .with_name("gristmill")

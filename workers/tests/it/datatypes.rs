@@ -17,7 +17,10 @@ fn tensor(datatype: Datatype, rows: u64, first: u8) -> Tensor {
         (Datatype::Bool, _) => bytes.take(rows as usize * 2).map(|byte| byte & 1).collect(),
         (_, Some(size)) => bytes.take(rows as usize * 2 * size).collect(),
         (_, None) => {
-            let texts: Vec<_> = bytes.take(rows as usize * 2).map(|byte| "é".repeat(byte as usize % 5)).collect();
+            let texts: Vec<_> = bytes
+                .take(rows as usize * 2)
+                .map(|byte| "é".repeat(byte as usize % 5))
+                .collect();
             Tensor::from_elements("x", &texts).unwrap().data().to_vec()
         }
     };
@@ -25,7 +28,10 @@ fn tensor(datatype: Datatype, rows: u64, first: u8) -> Tensor {
 }
 
 fn item(rows: u64, first: u8) -> BatchItem {
-    let inputs = Datatype::ALL.iter().map(|datatype| tensor(*datatype, rows, first)).collect();
+    let inputs = Datatype::ALL
+        .iter()
+        .map(|datatype| tensor(*datatype, rows, first))
+        .collect();
     BatchItem { inputs }
 }
 
@@ -66,5 +72,8 @@ async fn bytes_that_are_no_onnx_string_fail_alone() {
     }
     let report = engine.run(items).await.unwrap();
     let codes: Vec<_> = report.results.iter().map(code).collect();
-    assert_eq!(codes, [Some(FailureCode::InputInvalid), Some(FailureCode::InputInvalid), None]);
+    assert_eq!(
+        codes,
+        [Some(FailureCode::InputInvalid), Some(FailureCode::InputInvalid), None]
+    );
 }

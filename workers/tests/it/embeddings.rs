@@ -36,7 +36,9 @@ fn assert_near(name: &str, actual: impl Iterator<Item = f32>, expected: &Expecte
 }
 
 fn embedding(result: &ItemResult) -> &Tensor {
-    let [embedding] = &result.as_ref().unwrap()[..] else { panic!("one output") };
+    let [embedding] = &result.as_ref().unwrap()[..] else {
+        panic!("one output")
+    };
     assert_eq!((embedding.name(), embedding.shape()[1]), ("embedding", 384));
     embedding
 }
@@ -60,7 +62,11 @@ async fn every_sentence_has_its_embedding_in_any_grouping() {
 async fn rows_of_one_job_keep_their_order_beside_other_jobs() {
     let (sentences, expected) = fixture();
     let engine = served("minilm", 1);
-    let jobs = [vec!["paragraph", "empty", "short"], vec!["one_word"], vec!["emoji", "question"]];
+    let jobs = [
+        vec!["paragraph", "empty", "short"],
+        vec!["one_word"],
+        vec!["emoji", "question"],
+    ];
     let inputs = jobs.iter().map(|names| {
         let rows: Vec<_> = names.iter().map(|name| sentences[*name].as_str()).collect();
         texts(&rows)

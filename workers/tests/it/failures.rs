@@ -38,7 +38,12 @@ async fn one_culprit_among_sixteen_fails_alone() {
 async fn when_all_fail_each_has_its_failure() {
     let engine = Small::new("pick").load().unwrap();
     let report = run(&engine, (0..5).map(|_| int64(&[3, 99]))).await;
-    assert!(report.results.iter().all(|result| code(result) == Some(FailureCode::InferenceFailed)));
+    assert!(
+        report
+            .results
+            .iter()
+            .all(|result| code(result) == Some(FailureCode::InferenceFailed))
+    );
     assert_eq!(report.calls, 9);
 }
 
@@ -98,7 +103,9 @@ async fn items_of_different_widths_share_a_batch_but_no_run() {
     let report = run(&engine, inputs.clone()).await;
     assert_eq!(report.calls, 3);
     for (input, result) in inputs.iter().zip(&report.results) {
-        let [output] = &result.as_ref().unwrap()[..] else { panic!("one output") };
+        let [output] = &result.as_ref().unwrap()[..] else {
+            panic!("one output")
+        };
         assert_eq!((output.shape(), output.data()), (input.shape(), input.data()));
     }
 }

@@ -2,13 +2,15 @@
 
 use std::{collections::BTreeMap, fs};
 
-use gristmill_schemas::{Tensor, Datatype};
+use gristmill_schemas::{Datatype, Tensor};
 use serde::Deserialize;
 
 use crate::bench::{ItemResult, groupings, repository, run, served};
 
-/// How far a score may be from the fixture's, which has six digits.
-const TOLERANCE: f32 = 1e-4;
+/// How far the score of a file that is run alone may be from the fixture's, which has six digits.
+const ALONE: f32 = 1e-4;
+/// The same in company: the graph computes files of a few bytes otherwise then (`models/magika/README.md`).
+const IN_COMPANY: f32 = 0.03;
 
 #[derive(Deserialize)]
 struct Expected {
@@ -40,16 +42,21 @@ fn job(names: &[&str]) -> Tensor {
 }
 
 /// Holds a job's result against the fixture, row by row.
-fn assert_types(names: &[&str], result: &ItemResult, expected: &BTreeMap<String, Expected>) {
-    let [label, score, scores] = &result.as_ref().unwrap()[..] else { panic!("three outputs") };
-    assert_eq!((label.datatype(), label.shape()), (Datatype::Bytes, &[names.len() as u64][..]));
+fn assert_types(names: &[&str], result: &ItemResult, expected: &BTreeMap<String, Expected>, tolerance: f32) {
+    let [label, score, scores] = &result.as_ref().unwrap()[..] else {
+        panic!("three outputs")
+    };
+    assert_eq!(
+        (label.datatype(), label.shape()),
+        (Datatype::Bytes, &[names.len() as u64][..])
+    );
     assert_eq!(scores.shape(), [names.len() as u64, 214]);
     let scores: Vec<_> = scores.f32_values().collect();
     let rows = label.elements().zip(score.f32_values()).zip(scores.chunks(214));
     for (name, ((label, score), scores)) in names.iter().zip(rows) {
         let expected = &expected[*name];
         assert_eq!(label, expected.label.as_bytes(), "{name}");
-        assert!((score - expected.score).abs() < TOLERANCE, "{name}: {score}");
+        assert!((score - expected.score).abs() < tolerance, "{name}: {score}");
         let largest = scores.iter().copied().fold(0.0, f32::max);
         assert_eq!(largest, if expected.bypassed() { 0.0 } else { score }, "{name}");
     }
@@ -63,9 +70,19 @@ async fn every_file_has_its_type_in_any_grouping() {
         for group in groupings(expected.keys().map(String::as_str).collect(), seed) {
             let report = run(&engine, group.iter().map(|name| job(&[name]))).await;
             for (name, result) in group.iter().zip(&report.results) {
-                assert_types(&[name], result, &expected);
+                assert_types(&[name], result, &expected, IN_COMPANY);
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn every_file_has_its_type_and_score_alone() {
+    let expected = fixture();
+    let engine = served("magika", 1);
+    for name in expected.keys().map(String::as_str) {
+        let report = run(&engine, [job(&[name])]).await;
+        assert_types(&[name], &report.results[0], &expected, ALONE);
     }
 }
 
@@ -76,7 +93,7 @@ async fn a_job_of_many_files_has_its_types_in_order() {
     let engine = served("magika", 1);
     let report = run(&engine, names.chunks(23).map(job)).await;
     for (names, result) in names.chunks(23).zip(&report.results) {
-        assert_types(names, result, &expected);
+        assert_types(names, result, &expected, IN_COMPANY);
     }
     assert_eq!(report.calls, 1);
 }
@@ -90,7 +107,7 @@ async fn files_that_need_no_model_make_no_run() {
     assert!(names.len() > 10, "{names:?}");
     let report = run(&engine, names.iter().map(|name| job(&[name]))).await;
     for (name, result) in names.iter().zip(&report.results) {
-        assert_types(&[name], result, &expected);
+        assert_types(&[name], result, &expected, IN_COMPANY);
     }
     assert_eq!(report.calls, 0);
 }

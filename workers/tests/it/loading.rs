@@ -26,9 +26,18 @@ fn a_library_that_is_not_there_is_named() {
         onnxruntime: Some(PathBuf::from("nowhere/libonnxruntime.so")),
         ..args(1)
     };
-    // before or after another was loaded, this is no second one
-    let error = Runtime::load(&args).unwrap_err();
-    assert!(error.to_string().contains("nowhere/libonnxruntime.so"), "{error}");
+    let error = Runtime::load(&args).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "ONNX Runtime at nowhere/libonnxruntime.so: there is no such file"
+    );
+}
+
+#[test]
+fn a_second_runtime_is_refused() {
+    runtime();
+    let error = Runtime::load(&args(1)).unwrap_err().to_string();
+    assert!(error.contains("only one environment"), "{error}");
 }
 
 #[test]
@@ -36,7 +45,10 @@ fn a_missing_artifact_is_refused() {
     let mut small = Small::new("pick");
     small.manifest["artifacts"]["model"]["sha256"] = json!("00".repeat(32));
     let error = small.load().unwrap_err();
-    assert!(matches!(error, EngineError::Artifact(ArtifactError::Missing { .. })), "{error}");
+    assert!(
+        matches!(error, EngineError::Artifact(ArtifactError::Missing { .. })),
+        "{error}"
+    );
 }
 
 #[test]
@@ -56,7 +68,10 @@ fn an_input_that_gets_nothing_is_refused() {
     let mut small = Small::new("every_datatype");
     small.manifest["inputs"][0] = json!({"name": "x_int64", "datatype": "INT64", "shape": [-1, 2]});
     let refusal = small.load().unwrap_err().to_string();
-    assert_eq!(refusal, "manifest and graph do not fit: the graph's input \"x_bool\" would get nothing");
+    assert_eq!(
+        refusal,
+        "manifest and graph do not fit: the graph's input \"x_bool\" would get nothing"
+    );
 }
 
 #[test]
@@ -68,7 +83,10 @@ fn an_output_of_another_datatype_is_refused() {
 #[test]
 fn an_example_that_fails_is_refused() {
     let refusal = refusal(|small| small.example = vec![int64(&[99])]);
-    assert!(refusal.starts_with("the manifest's example fails: inference_failed"), "{refusal}");
+    assert!(
+        refusal.starts_with("the manifest's example fails: inference_failed"),
+        "{refusal}"
+    );
 }
 
 #[test]
