@@ -187,8 +187,7 @@ impl<'a> Fields<'a> {
     fn text(&mut self, name: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
         match self.take(name) {
             None => Ok(None),
-            Some(Node::Text(text)) => Ok(Some(text)),
-            Some(_) => Err(wrong_type(&self.path(name), "a string")),
+            Some(node) => text(node, &self.path(name)).map(Some),
         }
     }
 
@@ -210,6 +209,17 @@ impl<'a> Fields<'a> {
         };
         let path = self.path(&shortened(key));
         Err(Refusal::new(RefusalCode::UnknownField, format!("there is no field {path:?}")).at(path))
+    }
+}
+
+/// A value that must be text. MessagePack text that is not UTF-8 arrives here as bytes.
+fn text<'a>(node: Node<'a>, path: &str) -> Result<Cow<'a, str>, Refusal> {
+    match node {
+        Node::Text(text) => Ok(text),
+        Node::Bytes(bytes) if std::str::from_utf8(bytes).is_err() => {
+            Err(Refusal::new(RefusalCode::InvalidUtf8, format!("{path} is not UTF-8")).at(path))
+        }
+        _ => Err(wrong_type(path, "a string")),
     }
 }
 
@@ -322,6 +332,7 @@ fn refuse_tensor(error: &TensorError, path: &str) -> Refusal {
         TensorError::Name => (RefusalCode::InvalidName, "name"),
         TensorError::Rank(_) | TensorError::Overflow => (RefusalCode::ShapeInvalid, "shape"),
         TensorError::Length { .. } | TensorError::Framing(_) => (RefusalCode::DataLengthMismatch, "data"),
+        TensorError::Bool(_) => (RefusalCode::ValueOutOfRange, "data"),
     };
     Refusal::new(code, error.to_string()).at(format!("{path}.{field}"))
 }
@@ -374,9 +385,7 @@ fn metadata(node: Node<'_>) -> Result<BTreeMap<String, String>, Refusal> {
     let pair = |(key, node): (Cow<'_, str>, Node<'_>)| {
         let path = format!("metadata.{}", shortened(&key));
         check_text(&key, MAX_METADATA_TEXT, &path)?;
-        let Node::Text(value) = node else {
-            return Err(wrong_type(&path, "a string"));
-        };
+        let value = text(node, &path)?;
         check_text(&value, MAX_METADATA_TEXT, &path)?;
         Ok((key.into_owned(), value.into_owned()))
     };

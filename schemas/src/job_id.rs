@@ -1,6 +1,7 @@
 //! The job id: a signed capability that says when its job was accepted, until when it may wait, and for whom.
 //!
-//! 32 bytes, written as 52 lower-case base-32 characters (RFC 4648 alphabet, no padding), sortable by accept time:
+//! 32 bytes, which sort by accept time, written as 52 lower-case base-32 characters (RFC 4648 section 6, no padding;
+//! its digits stand for more than its letters, so the text does not sort):
 //!
 //! | bytes | what |
 //! |---|---|

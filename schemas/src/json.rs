@@ -14,6 +14,7 @@ use std::cell::RefCell;
 
 use crate::{
     datatype::Datatype,
+    node,
     refusal::{Refusal, RefusalCode},
     tensor::Tensor,
 };
@@ -26,6 +27,19 @@ pub enum Encoding {
     Text,
     /// As base64 (RFC 4648 section 4, padded).
     Base64,
+}
+
+impl Encoding {
+    /// The bytes an element's text stands for; for text that is no base64, about as many.
+    fn decoded_length(self, text: &str) -> usize {
+        match self {
+            Self::Text => text.len(),
+            Self::Base64 => {
+                let padding = text.bytes().rev().take(2).filter(|byte| *byte == b'=').count();
+                (text.len() / 4 * 3).saturating_sub(padding)
+            }
+        }
+    }
 }
 
 /// Text that names no encoding.
@@ -67,6 +81,9 @@ impl Target<'_> {
             full: false,
             refusal: None,
         };
+        if !raw.get().starts_with('[') {
+            return Err(Refusal::new(RefusalCode::WrongType, "data is a list of elements"));
+        }
         let sink = RefCell::new(sink);
         let mut decoder = serde_json::Deserializer::from_str(raw.get());
         let read = Level { sink: &sink, level: 0 }.deserialize(&mut decoder);
@@ -75,17 +92,27 @@ impl Target<'_> {
             (Ok(_), _, _) => Ok(Some(sink.bytes)),
             (Err(_), _, true) => Ok(None),
             (Err(_), Some(refusal), _) => Err(refusal),
-            (Err(error), None, _) if error.to_string().contains("out of range") => Err(Refusal::new(
-                RefusalCode::ValueOutOfRange,
-                format!("a number is no {}", self.datatype),
-            )
-            .at(format!("[{}]", sink.elements))),
-            (Err(error), None, _) => {
-                Err(Refusal::new(RefusalCode::WrongType, error.to_string()).at(format!("[{}]", sink.elements)))
-            }
+            (Err(error), None, _) => Err(self.explain(&error.to_string()).at(format!("[{}]", sink.elements))),
         }
     }
+
+    /// The refusal of an element that the JSON decoder itself could not read.
+    fn explain(&self, words: &str) -> Refusal {
+        if words.contains("out of range") {
+            return Refusal::new(
+                RefusalCode::ValueOutOfRange,
+                format!("a number is no {}", self.datatype),
+            );
+        }
+        if node::is_lone_surrogate(words) {
+            return Refusal::new(RefusalCode::InvalidUtf8, "the text has half of a surrogate pair");
+        }
+        Refusal::new(RefusalCode::WrongType, words)
+    }
 }
+
+/// 2^63. The decoder hands over a whole number beyond its own integers as a floating-point one of at least this size.
+const WHOLE: f64 = 9_223_372_036_854_775_808.0;
 
 /// Where elements go.
 struct Sink<'t> {
@@ -171,6 +198,18 @@ impl Sink<'_> {
             | Datatype::Int8
             | Datatype::Int16
             | Datatype::Int32
+            | Datatype::Int64
+                if value.abs() >= WHOLE =>
+            {
+                Err(self.out_of_range(value))
+            }
+            Datatype::Uint8
+            | Datatype::Uint16
+            | Datatype::Uint32
+            | Datatype::Uint64
+            | Datatype::Int8
+            | Datatype::Int16
+            | Datatype::Int32
             | Datatype::Int64 => Err(self.wrong("a whole number")),
         }
     }
@@ -180,7 +219,7 @@ impl Sink<'_> {
             return Err(self.wrong("a number"));
         }
         self.begin()?;
-        if self.bytes.len() + 4 + value.len() > self.target.room {
+        if self.bytes.len() + 4 + self.target.encoding.decoded_length(value) > self.target.room {
             self.full = true;
             return Err(E::custom("no room"));
         }

@@ -13,7 +13,7 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::{
-    codec::MAX_DEPTH,
+    codec::{self, MAX_DEPTH},
     refusal::{Refusal, RefusalCode},
 };
 
@@ -45,21 +45,32 @@ pub(crate) fn from_json(body: &[u8]) -> Result<Node<'_>, Refusal> {
         .deserialize(&mut decoder)
         .and_then(|node| decoder.end().map(|()| node));
     node.map_err(|error| {
-        let depth = error.to_string().contains("recursion limit");
-        context.explain(error.to_string(), depth, std::str::from_utf8(body).is_err())
+        let words = error.to_string();
+        let depth = words.contains("recursion limit");
+        let utf8 = is_lone_surrogate(&words) || std::str::from_utf8(body).is_err();
+        context.explain(words, depth, utf8)
     })
+}
+
+/// Whether the JSON decoder's words say that a `\u` escape is half of a pair: text that no UTF-8 can hold.
+pub(crate) fn is_lone_surrogate(words: &str) -> bool {
+    words.contains("surrogate") || words.contains("unexpected end of hex escape")
 }
 
 /// Reads a MessagePack body.
 pub(crate) fn from_msgpack(body: &[u8]) -> Result<Node<'_>, Refusal> {
     let context = Context::new(false);
-    let mut decoder = rmp_serde::Deserializer::from_read_ref(body);
-    decoder.set_max_depth(MAX_DEPTH);
-    context.root().deserialize(&mut decoder).map_err(|error| {
+    let mut decoder = codec::decoder(body);
+    let node = context.root().deserialize(&mut decoder).map_err(|error| {
         let depth = matches!(error, rmp_serde::decode::Error::DepthLimitExceeded);
         let utf8 = matches!(error, rmp_serde::decode::Error::Utf8Error(_));
         context.explain(error.to_string(), depth, utf8)
-    })
+    })?;
+    if codec::at_end(&mut decoder) {
+        Ok(node)
+    } else {
+        Err(Refusal::new(RefusalCode::MalformedBody, "bytes follow the request"))
+    }
 }
 
 /// What all seeds of one body share.

@@ -37,6 +37,9 @@ pub enum TensorError {
     /// A BYTES element's length prefix reaches past the end of the data.
     #[error("BYTES element {0} reaches past the end of the data")]
     Framing(u64),
+    /// A BOOL element's byte is neither 0 nor 1.
+    #[error("BOOL element {0} is neither 0 nor 1")]
+    Bool(usize),
 }
 
 /// A tensor whose parts fit: whoever holds one need not check again.
@@ -123,6 +126,11 @@ impl Tensor {
                 });
             }
             None => check_framing(&data, element_count(&shape)?)?,
+        }
+        if datatype == Datatype::Bool
+            && let Some(element) = data.iter().position(|byte| *byte > 1)
+        {
+            return Err(TensorError::Bool(element));
         }
         Ok(Self {
             name,
@@ -222,10 +230,11 @@ impl Tensor {
             "rows {rows:?} of {:?}",
             self.shape
         );
-        let per_row: u64 = self.shape[1..].iter().product();
+        // without rows the other dimensions may be of any size: their product counts for nothing then
+        let per_row = self.shape[1..].iter().fold(1_u64, |n, dim| n.saturating_mul(*dim));
         let data = match self.datatype.element_size() {
             Some(size) => {
-                let stride = per_row as usize * size;
+                let stride = (per_row as usize).saturating_mul(size);
                 self.data
                     .slice(rows.start as usize * stride..rows.end as usize * stride)
             }
