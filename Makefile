@@ -1,0 +1,43 @@
+# The one entry, for people and for CI alike. `make` alone lists what there is.
+
+CARGO ?= cargo
+PYTHON ?= python3
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test check fmt clippy deny doc probe
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## fetch servers, ONNX Runtime and models into .gristmill/ (a second run fetches nothing)
+	$(PYTHON) tools/setup.py
+
+demo: setup ## build release, start everything, run real files and sentences through it, stop
+	$(CARGO) build --release --locked -p gristmill-cli
+	$(PYTHON) tools/demo.py
+
+up: setup ## build release and serve on this machine until Ctrl-C
+	$(CARGO) build --release --locked -p gristmill-cli
+	target/release/gristmill up
+
+# all targets at once: binaries that tests start, and one choice of features, so that nothing is built twice
+test: setup ## every test: unit, against real servers, across processes
+	$(CARGO) build --locked --workspace --all-targets
+	$(CARGO) test --locked --workspace
+
+check: fmt clippy deny doc ## all that CI asks besides the tests
+
+fmt: ## the code is formatted
+	$(CARGO) fmt --all --check
+
+clippy: ## no warning of the compiler or of clippy
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+deny: ## licences, sources and who may import whom (cargo install cargo-deny --locked)
+	$(CARGO) deny --locked check --allow unused-wrapper bans licenses sources
+
+doc: ## the documentation builds without a warning
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+probe: setup ## measure what the stream layout rests on (minutes; the figures are in docs/adr)
+	$(CARGO) run --release --locked -p gristmill-e2e --bin probe
