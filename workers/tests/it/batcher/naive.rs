@@ -7,10 +7,13 @@ use gristmill_workers::batcher::{Decision, Piece, Ready};
 
 use super::{DELAY, Id};
 
-/// What waits, by lane and group, oldest first, with the rows already handed out.
+/// A job and its rows already handed out.
+type Waiting = (Ready<Id>, u32);
+
+/// What waits, by lane and group, oldest first.
 pub(super) struct Naive {
     batching: Batching,
-    waiting: BTreeMap<(Lane, u8), Vec<(Ready<Id>, u32)>>,
+    waiting: BTreeMap<(Lane, u8), Vec<Waiting>>,
     /// Rows handed out since both lanes had work: all, and the batch lane's.
     contended: (u64, u64),
 }
@@ -30,7 +33,7 @@ impl Naive {
     }
 
     pub(super) fn rows(&self) -> u64 {
-        let left = |(ready, next): &(Ready<Id>, u32)| u64::from(ready.rows - next);
+        let left = |(ready, next): &Waiting| u64::from(ready.rows - next);
         self.waiting.values().flatten().map(left).sum()
     }
 
@@ -74,8 +77,11 @@ impl Naive {
         let anchors = self.waiting.iter().filter(|(queue, _)| queue.0 == lane);
         let due = anchors.map(|(_, queue)| queue[0].0.received + DELAY).min().unwrap();
         assert!(until == due && until > now);
-        let solo_first = |(queue, jobs): (&(Lane, u8), &Vec<(Ready<Id>, u32)>)| queue.0 == lane && jobs[0].0.solo;
-        assert!(!self.waiting.iter().any(solo_first), "a solo job waits for nobody");
+        let of_lane = self.waiting.iter().filter(|(queue, _)| queue.0 == lane);
+        assert!(
+            of_lane.into_iter().all(|(_, jobs)| !jobs[0].0.solo),
+            "a solo job waits for nobody"
+        );
     }
 
     fn seal(&mut self, pieces: &[Piece<Id>], now: Instant) {
@@ -99,9 +105,11 @@ impl Naive {
         }
         let contended = self.has(Lane::Interactive) && self.has(Lane::Batch);
         let full = rows == self.capacity(longest);
-        if !full && !jobs[0].0.solo && !(contended && lane == Lane::Batch) {
-            assert!(jobs[0].0.received + DELAY <= now, "not full, and its anchor not due");
-        }
+        let at_once = full || jobs[0].0.solo || (contended && lane == Lane::Batch);
+        assert!(
+            at_once || jobs[0].0.received + DELAY <= now,
+            "not full, and its anchor not due"
+        );
         self.count(lane, u64::from(rows), contended);
         self.take(pieces);
     }
@@ -137,7 +145,7 @@ impl Naive {
         }
     }
 
-    fn find(&mut self, item: Id) -> &mut (Ready<Id>, u32) {
+    fn find(&mut self, item: Id) -> &mut Waiting {
         let mut jobs = self.waiting.values_mut().flatten();
         jobs.find(|(job, _)| job.item == item)
             .expect("what is handed out was waiting")
