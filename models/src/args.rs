@@ -13,7 +13,7 @@ pub struct CatalogArgs {
     /// Folder of the model manifests
     #[arg(long, env = "GRISTMILL_MODELS_DIR", default_value = "models")]
     pub models_dir: PathBuf,
-    /// Folder of the model artifacts, each under its digest: sha256/<hex>
+    /// Folder of the model artifacts, each under its digest (sha256/ and 64 hex digits)
     #[arg(long, env = "GRISTMILL_ARTIFACTS_DIR", default_value = ".gristmill/artifacts")]
     pub artifacts_dir: PathBuf,
 }
