@@ -18,7 +18,7 @@ demo: setup ## build release, start everything, run real files and sentences thr
 
 up: setup ## build release and serve on this machine until Ctrl-C
 	$(CARGO) build --release --locked -p gristmill-cli
-	target/release/gristmill up
+	target/release/gristmill up --ready-file .gristmill/ready.json
 
 # all targets at once: binaries that tests start, and one choice of features, so that nothing is built twice
 test: setup ## every test: unit, against real servers, across processes
