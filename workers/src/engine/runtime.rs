@@ -3,6 +3,7 @@
 use std::{
     env, fs, io,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use ort::{environment::Environment, logging::LogLevel};
@@ -44,30 +45,43 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// Loads the library; once a process.
+    /// Loads the library. ONNX Runtime allows one environment a process, so every further call gets the first one's.
     ///
     /// # Errors
-    /// [`EngineError::Library`] if it is not there, is another thing, or was loaded before.
+    /// [`EngineError::Library`] if it is not there, is another thing, or another library was loaded before.
     pub fn load(args: &EngineArgs) -> Result<Self, EngineError> {
+        static LOADED: Mutex<Option<(PathBuf, Runtime)>> = Mutex::new(None);
         let path = match &args.onnxruntime {
             Some(path) => path.clone(),
             None => find(&env::current_dir().unwrap_or_default())?,
         };
-        let failed = |problem: String| EngineError::Library {
-            path: path.clone(),
-            problem,
+        let shown = path.clone();
+        let failed = |problem: &str| EngineError::Library {
+            path: shown.clone(),
+            problem: problem.to_owned(),
         };
         if !path.is_file() {
-            return Err(failed("there is no such file".to_owned()));
+            return Err(failed("there is no such file"));
         }
-        let builder = ort::init_from(&path).map_err(|error| failed(error.to_string()))?;
-        let environment = builder
-            .with_name("gristmill")
-            .with_telemetry(false)
-            .build()
-            .map_err(|error| failed(error.to_string()))?;
+        let path = path.canonicalize().map_err(|error| failed(&error.to_string()))?;
+        let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*loaded {
+            Some((first, runtime)) if *first == path => Ok(runtime.clone()),
+            Some((first, _)) => Err(failed(&format!("this process has loaded {} already", first.display()))),
+            None => {
+                let runtime = Self::load_first(&path).map_err(|problem| failed(&problem))?;
+                *loaded = Some((path, runtime.clone()));
+                Ok(runtime)
+            }
+        }
+    }
+
+    fn load_first(path: &Path) -> Result<Self, String> {
+        let builder = ort::init_from(path).map_err(|error| error.to_string())?;
+        let environment = builder.with_name("gristmill").with_telemetry(false).build();
+        let environment = environment.map_err(|error| error.to_string())?;
         environment.set_log_level(LogLevel::Warning);
-        let version = version_in(&path).map_err(|error| failed(error.to_string()))?;
+        let version = version_in(path).map_err(|error| error.to_string())?;
         Ok(Self {
             environment,
             version: format!("onnxruntime {version}"),

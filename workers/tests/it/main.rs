@@ -9,3 +9,4 @@ mod embeddings;
 mod failures;
 mod file_types;
 mod loading;
+mod pipeline;
