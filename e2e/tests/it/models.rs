@@ -39,7 +39,8 @@ async fn file_types_agree_with_googles_tool() -> anyhow::Result<()> {
     assert_eq!(outputs[2].shape()[0], expected.len() as u64);
     for ((name, file), (label, score)) in expected.iter().zip(outputs[0].elements().zip(scores)) {
         assert_eq!(String::from_utf8_lossy(&label), file.label, "{name}");
-        assert!((score - file.score).abs() < 1e-3, "{name}: {score} instead of {}", file.score);
+        // scores of tiny files differ by up to 0.021 with what they are batched with (models/magika/README.md)
+        assert!((score - file.score).abs() < 0.03, "{name}: {score} instead of {}", file.score);
     }
     Ok(())
 }
