@@ -1,0 +1,13 @@
+//! The HTTP door against real servers. No worker runs: where a job must end, the test settles it.
+
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+mod bad_input;
+mod callers;
+mod door;
+mod ending;
+mod faults;
+mod idempotency;
+mod raw;
+mod refusals;
+mod stand;
