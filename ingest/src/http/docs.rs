@@ -26,7 +26,7 @@ curl -sSN {server}/v1/jobs/$ID/events -H "Authorization: Bearer $GRISTMILL_API_K
 # an example that works for every model
 curl -sS {server}/v1/models/minilm -H "Authorization: Bearer $GRISTMILL_API_KEY""#;
 
-/// The page.
+/// The page, for a client who found us at the usual host.
 pub(crate) fn page(document: &Value) -> String {
     let operations = operation::all(document);
     let mut page = Markup::default();
@@ -71,7 +71,7 @@ fn head(page: &mut Markup, document: &Value, title: &str) {
     page.raw("<p>Every request under <code>/v1</code> carries an API key: <code>Authorization: Bearer ");
     page.raw(&escaped(key["bearerFormat"].as_str().unwrap_or_default()));
     page.raw("</code>, or the same in <code>X-Api-Key</code>.</p>");
-    let steps = FIRST_STEPS.replace("{server}", "http://127.0.0.1:8080");
+    let steps = FIRST_STEPS.replace("{server}", &format!("http://{}", super::host::USUAL));
     page.raw(&format!("<pre>{}</pre></header>", escaped(&steps)));
 }
 

@@ -4,6 +4,7 @@
 mod body;
 mod docs;
 mod events;
+mod host;
 mod jobs;
 mod models;
 mod negotiate;
@@ -20,7 +21,7 @@ use axum::{
     Extension, Router,
     body::{Body, Bytes},
     extract::{MatchedPath, Request, State},
-    http::{Response, header},
+    http::{HeaderMap, Response, header},
     middleware::{Next, from_fn_with_state},
     response::{Html, IntoResponse},
     routing::get,
@@ -66,12 +67,13 @@ pub struct App {
 pub fn router(app: App) -> Router {
     let (routes, document) = documented().split_for_parts();
     let document = openapi::finished(document);
-    let page = Html(docs::page(&document));
+    let page: Arc<str> = docs::page(&document).into();
+    let page = async move |headers: HeaderMap| Html(page.replace(host::USUAL, host::named(&headers)));
     let document = Bytes::from(serde_json::to_vec(&document).expect("a JSON value"));
     let document = ([(header::CONTENT_TYPE, "application/json")], document);
     routes
         .route("/openapi.json", get(async move || document.clone()))
-        .route("/docs", get(async move || page.clone()))
+        .route("/docs", get(page))
         .fallback(problem::route_not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(CatchPanicLayer::custom(problem::panicked))

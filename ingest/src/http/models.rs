@@ -3,7 +3,7 @@
 use axum::{
     body::Body,
     extract::{FromRequestParts, Path, State},
-    http::{HeaderMap, Response, StatusCode, header, request::Parts},
+    http::{HeaderMap, Response, StatusCode, request::Parts},
 };
 use gristmill_models::{Catalog, ModelVersion, catalog::DEFAULT_ALIAS};
 use gristmill_schemas::{
@@ -13,15 +13,12 @@ use gristmill_schemas::{
 
 use crate::{
     http::{
-        App,
+        App, host,
         negotiate::{Media, encoded},
         problem::Reply,
     },
     keys::Caller,
 };
-
-/// Where a client that names no host is assumed to have found us.
-const USUAL_HOST: &str = "127.0.0.1:8080";
 
 /// List models
 #[utoipa::path(
@@ -57,7 +54,7 @@ pub(crate) async fn read(
     headers: HeaderMap,
 ) -> Result<Response<Body>, Reply> {
     let media = Media::accepted(&headers, &[Media::Json])?;
-    let view = view(&app.catalog, &name, host(&headers)).ok_or_else(|| {
+    let view = view(&app.catalog, &name, host::named(&headers)).ok_or_else(|| {
         let detail = format!("there is no model {name}");
         Refusal::new(RefusalCode::ModelNotFound, detail).at("name")
     })?;
@@ -77,15 +74,6 @@ impl FromRequestParts<App> for NamePath {
         let name: Result<ModelName, _> = text.parse();
         Ok(Self(name.map_err(|error| refused(error.to_string()))?))
     }
-}
-
-/// The host that the client has named, if it can stand in a command line without quotes.
-fn host(headers: &HeaderMap) -> &str {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".:-[]".contains(&byte);
-    let named = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    named
-        .filter(|host| !host.is_empty() && host.bytes().all(plain))
-        .unwrap_or(USUAL_HOST)
 }
 
 fn summaries(catalog: &Catalog) -> ModelList {

@@ -207,7 +207,8 @@ async fn document_and_page_are_served_to_anybody() {
     assert_eq!(document["paths"].as_object().unwrap().len(), 8);
     let page = get("/docs").await;
     assert_eq!(page.headers()["content-type"], "text/html; charset=utf-8");
-    assert!(page.text().await.unwrap().contains("<h1>Gristmill"));
+    let page = page.text().await.unwrap();
+    assert!(page.contains("<h1>Gristmill") && page.contains(&format!("curl -sS {}/v1/jobs", stand.url)));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{
+    super::host::USUAL,
     markup::{Markup, escaped, inline, prose},
     schema,
 };
@@ -112,7 +113,7 @@ impl Operation<'_> {
         } else {
             " \\\n  -H 'Content-Type: application/json' -d @request.json"
         };
-        format!("curl -sS{stream}{method} http://127.0.0.1:8080{path} \\\n  {key}{body}")
+        format!("curl -sS{stream}{method} http://{USUAL}{path} \\\n  {key}{body}")
     }
 }
 
