@@ -1,7 +1,7 @@
 //! The job id: a signed capability that says when its job was accepted, until when it may wait, and for whom.
 //!
-//! 32 bytes, which sort by accept time, written as 52 lower-case base-32 characters (RFC 4648 section 6, no padding;
-//! its digits stand for more than its letters, so the text does not sort):
+//! 32 bytes, written as 52 lower-case characters of base32hex (RFC 4648 section 7, no padding), of which bytes and text
+//! alike sort by accept time:
 //!
 //! | bytes | what |
 //! |---|---|
@@ -25,7 +25,7 @@ use crate::{digest::Digest, name::TenantId, span::Span, time::Timestamp};
 
 static BASE32: LazyLock<Encoding> = LazyLock::new(|| {
     let mut spec = Specification::new();
-    spec.symbols.push_str("abcdefghijklmnopqrstuvwxyz234567");
+    spec.symbols.push_str("0123456789abcdefghijklmnopqrstuv");
     spec.encoding().expect("32 distinct symbols")
 });
 
@@ -41,7 +41,7 @@ pub struct JobId([u8; 32]);
 
 /// Text or bytes that have not the form of an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected a job id of {TEXT_LENGTH} characters of a-z and 2-7")]
+#[error("expected a job id of {TEXT_LENGTH} characters of 0-9 and a-v")]
 pub struct NotAJobId;
 
 impl JobId {

@@ -173,6 +173,17 @@ mod tests {
     }
 
     #[test]
+    fn publish_of_unknown_fate_names_the_id() {
+        let id: JobId = "0".repeat(52).parse().unwrap();
+        let refused = Refused {
+            refusal: Box::new(Refusal::new(RefusalCode::PublishUnknown, "")),
+            id: Some(id),
+        };
+        let body = serde_json::to_value(Reply::from(refused).problem()).unwrap();
+        assert_eq!(body["id"], id.to_string());
+    }
+
+    #[test]
     fn retry_after_is_rounded_up() {
         let refusal = Refusal::new(RefusalCode::Overloaded, "").retry_after(Duration::from_millis(2001));
         assert_eq!(Reply::from(refusal).problem().retry_after_s, Some(3));
