@@ -51,7 +51,8 @@ impl Process {
             .args(["--admin-addr", "127.0.0.1:0"]);
         command.arg("--announce").arg(&announcement);
         let mut child = Child::spawn(command, name, Output::File(log.clone())).await?;
-        let asked = wait::until(&format!("{name} to be ready"), || {
+        let what = format!("{name} to be ready");
+        let asked = wait::until(&what, || {
             let ended = !child.is_running().unwrap_or(false);
             let text = std::fs::read(&announcement).ok();
             async move {

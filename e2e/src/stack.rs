@@ -1,6 +1,6 @@
 //! A stack in a folder of its own: both servers, one ingest, as many workers as a test wants.
 
-use std::{path::PathBuf, time::SystemTime};
+use std::{path::Path, time::SystemTime};
 
 use anyhow::Context;
 use gristmill_broker::{Store, StoreArgs, api_keys::ApiKeyRecord};
@@ -29,16 +29,12 @@ impl Stack {
     pub async fn start() -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
         let servers = Pair::start(Durability::PowerLoss, dir.path()).await?;
-        let ingest = Process::start(
-            "ingest",
-            &Self::ingest_args(&servers, dir.path().join("keys.json")),
-            dir.path(),
-        );
-        let ingest = ingest.await?;
+        let args = Self::ingest_args(&servers, &dir.path().join("keys.json"));
+        let ingest = Process::start("ingest", &args, dir.path()).await?;
         Ok(Self { ingest, servers, dir })
     }
 
-    fn ingest_args(servers: &Pair, keys: PathBuf) -> Vec<String> {
+    fn ingest_args(servers: &Pair, keys: &Path) -> Vec<String> {
         let mut args = vec!["ingest".to_owned(), "--listen".to_owned(), "127.0.0.1:0".to_owned()];
         args.extend([
             "--create-job-id-keys".to_owned(),
