@@ -166,7 +166,6 @@ impl Parts<'_> {
             admission: Admission::new(&args.limits),
             limits: args.limits.clone(),
             http: args.http.clone(),
-            shutdown: shutdown.clone(),
         }
     }
 }

@@ -27,7 +27,6 @@ use axum::{
     routing::get,
 };
 use gristmill_models::Catalog;
-use gristmill_telemetry::Shutdown;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -59,8 +58,6 @@ pub struct App {
     pub limits: LimitArgs,
     /// How long it may take.
     pub http: HttpArgs,
-    /// When to end.
-    pub shutdown: Shutdown,
 }
 
 /// The whole door as a service, with the document of itself.

@@ -1,11 +1,18 @@
-//! Servers that go away, and the end of the process.
+//! Servers that go away, clients that dawdle, and the end of the process.
 
 use std::time::Duration;
 
-use gristmill_schemas::{JobState, api::JobView, key};
+use gristmill_schemas::{JobResult, JobState, api::JobView, key};
 use reqwest::StatusCode;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
-use crate::stand::{Stand, acme, job, problem, until};
+use crate::{
+    raw,
+    stand::{Stand, acme, job, problem, until},
+};
 
 #[tokio::test]
 async fn without_the_store_jobs_are_accepted_still_and_reads_say_when_to_come_back() {
@@ -82,4 +89,46 @@ async fn shutdown_answers_those_who_wait_and_ends() {
         stand.running.await.unwrap().unwrap();
     };
     tokio::time::timeout(Duration::from_secs(20), ended).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn body_that_does_not_arrive_is_not_waited_for() {
+    let stand = Stand::with(&["--body-timeout", "100ms"]).await;
+    let headers = [
+        ("authorization", format!("Bearer {}", stand.key)),
+        ("content-type", "application/json".to_owned()),
+        ("content-length", "100".to_owned()),
+    ];
+    let headers: Vec<_> = headers
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+    let address = stand.url.trim_start_matches("http://").parse().unwrap();
+    let answer = tokio::task::spawn_blocking(move || raw::send(address, ("POST", "/v1/jobs"), &headers, b"{"));
+    let answer = answer.await.unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!((answer.status, told["code"].as_str()), (408, Some("body_timeout")));
+}
+
+#[tokio::test]
+async fn head_that_does_not_arrive_ends_the_connection() {
+    let stand = Stand::with(&["--header-timeout", "100ms"]).await;
+    let mut stream = TcpStream::connect(stand.url.trim_start_matches("http://"))
+        .await
+        .unwrap();
+    stream.write_all(b"GET /v1/models HTTP/1.1\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await;
+    ended.expect("the server has ended the connection").unwrap();
+}
+
+#[tokio::test]
+async fn requests_in_progress_are_bounded() {
+    let stand = Stand::with(&["--max-requests", "1"]).await;
+    let id = stand.submit(&job()).await;
+    let waiting = tokio::spawn(stand.get(&format!("/v1/jobs/{id}?wait=30s")).send());
+    stand.until_awaited(&id).await;
+    problem(stand.get("/v1/models").send().await.unwrap(), 429, "overloaded").await;
+    stand.settle(id, JobResult::Cancelled).await;
+    assert_eq!(waiting.await.unwrap().unwrap().status(), StatusCode::OK);
 }
