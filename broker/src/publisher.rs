@@ -82,6 +82,9 @@ struct Waiting {
     job: Job,
     work: Work,
     bytes: usize,
+    /// When its caller has waited long enough, in the queue and for the broker together. An envelope ends with its oldest
+    /// job: what is behind it would otherwise wait once more for a broker that is away.
+    until: Instant,
     /// Bounds what waits over all queues, and so each of the channels.
     _room: OwnedSemaphorePermit,
     stored: Answer,
@@ -90,11 +93,21 @@ struct Waiting {
 /// Where the caller waits.
 type Answer = oneshot::Sender<Result<(), PublishError>>;
 
-/// What a job takes besides its inputs; generous, since it only bounds.
+/// What a job takes besides its inputs and the caller's own words; generous, since it only bounds.
 const JOB_OVERHEAD_BYTES: usize = 1024;
+/// What a parent's id takes.
+const PARENT_BYTES: usize = 40;
+
+fn bytes_of(job: &Job) -> usize {
+    let provenance = &job.provenance;
+    let words = job.metadata.iter().flat_map(|(key, value)| [key, value]);
+    let words = words.chain(&provenance.dataset).chain(&provenance.feature_version);
+    let said: usize = words.map(|word| word.len() + 8).sum();
+    job.input_bytes() + said + provenance.parent_jobs.len() * PARENT_BYTES + JOB_OVERHEAD_BYTES
+}
 
 impl Publisher {
-    /// A publisher whose tasks end when the shutdown is requested and nobody holds a clone any more.
+    /// A publisher whose tasks end when the shutdown is requested and nothing waits any more.
     #[must_use]
     pub fn start(broker: &Broker, args: PublisherArgs, shutdown: &Shutdown) -> Self {
         let room = Arc::new(Semaphore::new(args.publish_buffer_bytes));
@@ -113,7 +126,7 @@ impl Publisher {
     /// [`PublishError`]; only after [`PublishError::Unknown`] may the job run all the same.
     pub async fn publish(&self, job: Job, work: Work) -> Result<(), PublishError> {
         let started = Instant::now();
-        let bytes = job.input_bytes() + JOB_OVERHEAD_BYTES;
+        let bytes = bytes_of(&job);
         let limit = self.broker.max_payload();
         if bytes > limit {
             return Err(PublishError::TooLarge { limit });
@@ -127,6 +140,7 @@ impl Publisher {
             job,
             work,
             bytes,
+            until: started + self.args.publish_timeout.as_duration(),
             _room: room,
             stored,
         });
@@ -145,19 +159,29 @@ impl Publisher {
             group: TenantGroup::of(&job.tenant),
         };
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        let sender = queues.entry(queue).or_insert_with_key(|queue| {
-            let (sender, waiting) = mpsc::unbounded_channel();
-            let lane = Lane {
-                broker: self.broker.clone(),
-                args: self.args.clone(),
-                subject: queue.subject(),
-                waiting,
-            };
-            self.shutdown.spawn(lane.run(self.shutdown.clone()));
-            sender
-        });
-        // the task ends only when it was told to, and then the answer's channel says so
-        let _ = sender.send(waiting);
+        let unsent = match queues.get(&queue) {
+            Some(lane) => lane.send(waiting).err().map(|unsent| unsent.0),
+            None => Some(waiting),
+        };
+        // there is no lane yet, or it has ended: the shutdown is requested, and this comes from a request in progress
+        if let Some(waiting) = unsent {
+            let lane = self.start_lane(queue.subject(), waiting);
+            queues.insert(queue, lane);
+        }
+    }
+
+    fn start_lane(&self, subject: String, first: Waiting) -> mpsc::UnboundedSender<Waiting> {
+        let (sender, waiting) = mpsc::unbounded_channel();
+        // before the task starts, so that it finds this even if it is told to end at once
+        let _ = sender.send(first);
+        let lane = Lane {
+            broker: self.broker.clone(),
+            args: self.args.clone(),
+            subject,
+            waiting,
+        };
+        self.shutdown.spawn(lane.run(self.shutdown.clone()));
+        sender
     }
 }
 
@@ -178,12 +202,17 @@ impl Lane {
                 None => tokio::select! {
                     biased;
                     first = self.waiting.recv() => match first { Some(first) => first, None => return },
-                    () = shutdown.requested() => return,
+                    () = shutdown.requested() => {
+                        // whatever was sent before this is still received; then the channel says that it has ended
+                        self.waiting.close();
+                        continue;
+                    }
                 },
             };
+            let until = first.until;
             let (jobs, answers, next) = self.fill(first);
             left_over = next;
-            let result = self.publish(Envelope::new(jobs)).await;
+            let result = self.publish(Envelope::new(jobs), until).await;
             for stored in answers {
                 // a caller that has gone away does not ask any more; its job is accepted all the same
                 let _ = stored.send(result);
@@ -193,13 +222,14 @@ impl Lane {
 
     /// Takes what waits, up to an envelope's bounds; what does not fit begins the next one.
     fn fill(&mut self, first: Waiting) -> (Vec<Job>, Vec<Answer>, Option<Waiting>) {
+        let max_bytes = self.args.envelope_max_bytes.min(self.broker.max_payload());
         let (mut bytes, mut rows, max_rows) = (first.bytes, first.job.rows(), u64::from(first.work.max_rows));
         let (mut jobs, mut answers) = (vec![first.job], vec![first.stored]);
         while jobs.len() < self.args.envelope_max_jobs {
             let Ok(next) = self.waiting.try_recv() else { break };
             bytes += next.bytes;
             rows += next.job.rows();
-            if bytes > self.args.envelope_max_bytes || rows > max_rows {
+            if bytes > max_bytes || rows > max_rows {
                 return (jobs, answers, Some(next));
             }
             jobs.push(next.job);
@@ -210,14 +240,13 @@ impl Lane {
 
     /// Publishes until the stream has it or the time is over. Publishing again after a lost connection may store the
     /// envelope twice, which a claim notices; giving up would lose the caller's answer to every restart of the broker.
-    async fn publish(&self, envelope: Envelope) -> Result<(), PublishError> {
+    async fn publish(&self, envelope: Envelope, until: Instant) -> Result<(), PublishError> {
         metrics::envelope_jobs().record(envelope.jobs.len() as f64);
         let payload = Bytes::from(envelope.encode());
         let limit = self.broker.max_payload();
         if payload.len() > limit {
             return Err(PublishError::TooLarge { limit });
         }
-        let until = Instant::now() + self.args.publish_timeout.as_duration();
         let mut perhaps_stored = false;
         let result = loop {
             match self.attempt(payload.clone(), until).await {
@@ -226,7 +255,10 @@ impl Lane {
                 Attempt::Full | Attempt::OutOfTime if perhaps_stored => break Err(PublishError::Unknown),
                 Attempt::Full | Attempt::OutOfTime => break Err(PublishError::Unavailable),
                 Attempt::NotStored => tokio::time::sleep(RETRY_PAUSE).await,
-                Attempt::Unanswered => perhaps_stored = true,
+                Attempt::Unanswered => {
+                    perhaps_stored = true;
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
             }
         };
         let label = match result {
@@ -240,6 +272,10 @@ impl Lane {
     }
 
     async fn attempt(&self, payload: Bytes, until: Instant) -> Attempt {
+        // a broker that is connected but silent would otherwise be sent the envelope again and again, for ever
+        if Instant::now() >= until {
+            return Attempt::OutOfTime;
+        }
         let mut link = self.broker.link.clone();
         // only send what the server can answer: the client would keep it and send it whenever it is connected again
         let Ok(Ok(generation)) = tokio::time::timeout_at(until, async {
@@ -266,7 +302,7 @@ impl Lane {
     }
 }
 
-/// How long to wait for a JetStream that answers "not yet", as one does while it recovers its files.
+/// The pause before the next try: a JetStream that recovers its files answers "not yet" for a while.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 enum Attempt {
