@@ -59,6 +59,13 @@ impl QueueConsumer {
     /// # Errors
     /// The pull could not be sent.
     pub async fn pull(&self, max: usize, expires: Duration, mut take: impl FnMut(Delivery)) -> Result<(), BrokerError> {
+        let mut link = self.broker.link.clone();
+        // what is asked for while there is no connection would be sent with the next one, when nobody listens any more:
+        // its messages would be lost until their ack_wait has passed
+        let connected = tokio::time::timeout(expires, link.wait_for(|link| link.up)).await;
+        let Ok(Ok(generation)) = connected.map(|link| link.map(|link| link.generation)) else {
+            return Ok(());
+        };
         let pulled = async {
             let batch = self
                 .consumer
@@ -77,8 +84,10 @@ impl QueueConsumer {
             Ok(())
         };
         tokio::select! {
+            // what has arrived is taken, even if the connection is gone by now
+            biased;
             pulled = tokio::time::timeout(expires + PULL_SLACK, pulled) => pulled.unwrap_or(Ok(())),
-            () = self.broker.link_changed() => Ok(()),
+            _ = link.wait_for(|link| !link.up || link.generation != generation) => Ok(()),
         }
     }
 }

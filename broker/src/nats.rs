@@ -123,16 +123,6 @@ impl Broker {
         self.link.borrow().up
     }
 
-    /// Waits until the connection is lost or made anew.
-    pub async fn link_changed(&self) {
-        let mut link = self.link.clone();
-        link.mark_unchanged();
-        // an error means that the client is gone, and with it every reason to hurry
-        if link.changed().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
-
     /// The largest message the server takes, in bytes.
     #[must_use]
     pub fn max_payload(&self) -> usize {
