@@ -4,8 +4,9 @@ use std::{future::Future, time::Duration};
 
 use gristmill_schemas::Span;
 use redis::{
-    Client, FromRedisValue, Pipeline, RedisError, RedisResult,
-    aio::{ConnectionManager, ConnectionManagerConfig},
+    Client, ErrorKind, FromRedisValue, IntoConnectionInfo, Pipeline, RedisError, RedisResult,
+    aio::{ConnectionManager, ConnectionManagerConfig, PubSub},
+    io::tcp::{TcpSettings, socket2::TcpKeepalive},
 };
 
 /// Where the store is and how long it keeps outcomes.
@@ -46,6 +47,9 @@ const CALL_LIMIT: Duration = Duration::from_secs(4);
 /// The longest wait for an answer on a connection that is up.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a host that has vanished is believed in: neither a response time-out nor an idle subscription would end its
+/// connection.
+const SILENCE_LIMIT: Duration = Duration::from_secs(5);
 const RECONNECT_DELAYS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 
 /// The connection; clones share it.
@@ -70,7 +74,7 @@ impl Store {
     /// # Errors
     /// The URL cannot be read.
     pub fn connect(args: &StoreArgs) -> Result<Self, StoreError> {
-        let client = Client::open(args.redis_url.as_str()).map_err(|error| translate(&error))?;
+        let client = open(&args.redis_url).map_err(|error| translate(&error))?;
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(CONNECTION_TIMEOUT))
             .set_response_timeout(Some(RESPONSE_TIMEOUT))
@@ -97,10 +101,7 @@ impl Store {
     /// # Errors
     /// It is not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        let mut connection = self.connection.clone();
-        limited(async move { redis::cmd("PING").query_async::<String>(&mut connection).await })
-            .await
-            .map(drop)
+        self.command::<String>(&redis::cmd("PING")).await.map(drop)
     }
 
     /// Whether it takes writes now: one that has no memory left still answers.
@@ -110,33 +111,66 @@ impl Store {
         self.command::<String>(&command).await.is_ok()
     }
 
-    pub(crate) fn client(&self) -> &Client {
-        &self.client
+    /// A connection of its own for hints.
+    pub(crate) async fn subscriber(&self) -> RedisResult<PubSub> {
+        let connected = tokio::time::timeout(CALL_LIMIT, self.client.get_async_pubsub()).await;
+        connected.map_err(|elapsed| std::io::Error::new(std::io::ErrorKind::TimedOut, elapsed))?
     }
 
     /// Runs one pipeline.
     pub(crate) async fn query<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, StoreError> {
-        let mut connection = self.connection.clone();
-        limited(pipeline.query_async(&mut connection)).await
+        limited(|| {
+            let mut connection = self.connection.clone();
+            async move { pipeline.query_async(&mut connection).await }
+        })
+        .await
     }
 
     /// Runs one command.
     pub(crate) async fn command<T: FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, StoreError> {
-        let mut connection = self.connection.clone();
-        limited(command.query_async(&mut connection)).await
+        limited(|| {
+            let mut connection = self.connection.clone();
+            async move { command.query_async(&mut connection).await }
+        })
+        .await
     }
 }
 
-async fn limited<T>(call: impl Future<Output = RedisResult<T>>) -> Result<T, StoreError> {
-    match tokio::time::timeout(CALL_LIMIT, call).await {
+fn open(url: &str) -> RedisResult<Client> {
+    let keepalive = TcpKeepalive::new()
+        .with_time(SILENCE_LIMIT)
+        .with_interval(Duration::from_secs(1))
+        .with_retries(3);
+    let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
+    #[cfg(target_os = "linux")]
+    let tcp = tcp.set_user_timeout(SILENCE_LIMIT);
+    Client::open(url.into_connection_info()?.set_tcp_settings(tcp))
+}
+
+/// Makes a call, and once more if it found its connection lost: that is how the first call after a restart of the server
+/// learns of it. Twice is harmless for all we ask: a script passes over what it has done, an attempt may be counted twice.
+async fn limited<T, C: Future<Output = RedisResult<T>>>(call: impl Fn() -> C) -> Result<T, StoreError> {
+    let calls = async {
+        match call().await {
+            Err(error) if error.is_connection_dropped() => call().await,
+            answer => answer,
+        }
+    };
+    match tokio::time::timeout(CALL_LIMIT, calls).await {
         Ok(answer) => answer.map_err(|error| translate(&error)),
         Err(_) => Err(StoreError::Unavailable(format!("no answer within {CALL_LIMIT:?}"))),
     }
 }
 
-/// Says what an error means to a caller. It never quotes the command, which may hold a tenant's data.
+/// Says what an error means to a caller. It never quotes a command or an answer, which may hold a tenant's data.
 pub(crate) fn translate(error: &RedisError) -> StoreError {
-    match error.code() {
+    if matches!(error.kind(), ErrorKind::UnexpectedReturnType | ErrorKind::Parse) {
+        return StoreError::Unreadable("an answer of another type".to_owned());
+    }
+    // a pipeline's error has none of its own
+    let within = error.clone().into_server_errors();
+    let code = error.code().or_else(|| Some(within.as_ref()?.first()?.1.code()));
+    match code {
         Some("OOM") => StoreError::Full("OOM".to_owned()),
         Some(code) => StoreError::Unavailable(code.to_owned()),
         None => StoreError::Unavailable(error.to_string()),
