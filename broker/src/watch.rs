@@ -28,6 +28,9 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
 /// Channels nobody waits on any more are kept this long, since the next job of their tenant is likely near.
 const SWEEP: Duration = Duration::from_secs(60);
 
+/// Bounds one SUBSCRIBE or UNSUBSCRIBE.
+const CHANNELS_AT_ONCE: usize = 256;
+
 /// Waits for outcomes over one connection of its own. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Watch {
@@ -68,8 +71,15 @@ impl Shared {
         }
     }
 
-    fn confirm(&self, channel: String) {
-        self.channels().confirmed.insert(channel);
+    fn unconfirmed(&self, wishes: impl Iterator<Item = String>) -> Vec<String> {
+        let channels = self.channels();
+        wishes
+            .filter(|wish| channels.wanted.contains_key(wish) && !channels.confirmed.contains(wish))
+            .collect()
+    }
+
+    fn confirm(&self, channels: &[String]) {
+        self.channels().confirmed.extend(channels.iter().cloned());
         self.confirmed.send_modify(|changes| *changes += 1);
     }
 
@@ -117,10 +127,10 @@ impl Watch {
         self.shared.api_keys.subscribe()
     }
 
-    /// Waits until a job has ended; `None` if the limit passes first.
+    /// Waits until a job has ended; `None` if the limit passes first. A store that is away for a while is waited for too.
     ///
     /// # Errors
-    /// [`StoreError`] if the store cannot be read.
+    /// [`StoreError`] if the store cannot be read at the end of the limit, or holds what cannot be read.
     pub async fn settled(
         &self,
         tenant: &TenantId,
@@ -132,22 +142,30 @@ impl Watch {
         let waiter = Waiter::register(self, *id, channel.clone());
         loop {
             let look_again = until.min(Instant::now() + LOOK_AGAIN);
+            let hinted = waiter.notify.notified();
+            tokio::pin!(hinted);
+            // before the subscription is asked after: if it is lost right after it was found, that wakes too
+            hinted.as_mut().enable();
             let subscribed = tokio::time::timeout_at(look_again, self.subscribed(&channel))
                 .await
                 .is_ok();
-            let hinted = waiter.notify.notified();
-            tokio::pin!(hinted);
             // from here on no hint is missed, so reading now and waiting then leaves no gap
-            hinted.as_mut().enable();
-            if let Some(state) = self.store.state(tenant, id).await? {
+            let read = self.store.state(tenant, id).await;
+            if let Ok(Some(state)) = read {
                 return Ok(Some(state));
             }
             if Instant::now() >= until {
-                return Ok(None);
+                return read;
             }
-            if subscribed {
+            match read {
                 // whether by a hint or by the clock, the next thing is to look
-                let _ = tokio::time::timeout_at(look_again, hinted).await;
+                Ok(_) if subscribed => drop(tokio::time::timeout_at(look_again, hinted).await),
+                Ok(_) => {}
+                // a restart of the store is shorter than most waits
+                Err(StoreError::Unavailable(_)) => {
+                    tokio::time::sleep_until(until.min(Instant::now() + RECONNECT_PAUSE)).await;
+                }
+                Err(error) => return Err(error),
             }
         }
     }
@@ -222,7 +240,7 @@ struct Listener {
 impl Listener {
     async fn run(mut self) {
         loop {
-            match self.store.client().get_async_pubsub().await {
+            match self.store.subscriber().await {
                 Ok(connection) => {
                     let (sink, stream) = connection.split();
                     if let Err(error) = self.listen(sink, stream).await {
@@ -242,24 +260,33 @@ impl Listener {
         sink.subscribe(api_keys::CHANGED).await?;
         self.shared.api_keys.send_modify(|changes| *changes += 1);
         let wanted: Vec<String> = self.shared.channels().wanted.keys().cloned().collect();
-        for channel in wanted {
-            sink.subscribe(&channel).await?;
-            self.shared.confirm(channel);
+        for channels in wanted.chunks(CHANNELS_AT_ONCE) {
+            self.subscribe(&mut sink, channels).await?;
         }
         let mut sweep = tokio::time::interval(SWEEP);
+        let mut wishes = Vec::new();
         loop {
             tokio::select! {
                 hint = hints.next() => match hint {
                     Some(hint) => self.pass_on(&hint),
                     None => return Ok(()),
                 },
-                Some(channel) = self.wished.recv() => {
-                    sink.subscribe(&channel).await?;
-                    self.shared.confirm(channel);
+                1.. = self.wished.recv_many(&mut wishes, CHANNELS_AT_ONCE) => {
+                    // not again those that the reconnection has seen to, nor those that nobody waits on any more
+                    let channels = self.shared.unconfirmed(wishes.drain(..));
+                    self.subscribe(&mut sink, &channels).await?;
                 }
                 _ = sweep.tick() => self.sweep(&mut sink).await?,
             }
         }
+    }
+
+    async fn subscribe(&self, sink: &mut PubSubSink, channels: &[String]) -> redis::RedisResult<()> {
+        if !channels.is_empty() {
+            sink.subscribe(channels).await?;
+            self.shared.confirm(channels);
+        }
+        Ok(())
     }
 
     fn pass_on(&self, hint: &redis::Msg) {
@@ -281,11 +308,13 @@ impl Listener {
                 .extract_if(|_, waiters| *waiters == 0)
                 .map(|(channel, _)| channel)
                 .collect();
-            channels.confirmed.retain(|channel| !idle.contains(channel));
+            for channel in &idle {
+                channels.confirmed.remove(channel);
+            }
             idle
         };
-        for channel in idle {
-            sink.unsubscribe(channel).await?;
+        for channels in idle.chunks(CHANNELS_AT_ONCE) {
+            sink.unsubscribe(channels).await?;
         }
         Ok(())
     }
