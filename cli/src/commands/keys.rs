@@ -1,0 +1,166 @@
+//! `gristmill keys`: API keys, for operators. It speaks to the store, as no key could be asked for the first one.
+
+use std::time::SystemTime;
+
+use anyhow::bail;
+use gristmill_broker::{Store, StoreArgs, api_keys::ApiKeyRecord};
+use gristmill_ingest::keys::ApiKey;
+use gristmill_schemas::{KeyId, Span, TenantId, Timestamp};
+use serde::Serialize;
+
+use crate::{
+    cli::OutputArgs,
+    output::{Table, properties},
+};
+
+/// Keys are kept until they are revoked, so any retention will do.
+const UNUSED_RETENTION: Span = Span::from_secs(24 * 3600);
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct KeysCommand {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Make a key and show it, this once
+    Create {
+        /// Whom the key speaks for
+        #[arg(long, value_name = "TENANT")]
+        tenant: TenantId,
+        /// What its owner calls it
+        #[arg(long, default_value = "", hide_default_value = true, value_name = "NAME")]
+        name: String,
+        #[command(flatten)]
+        store: KeyStoreArgs,
+    },
+    /// List the keys, without their secrets
+    List {
+        #[command(flatten)]
+        store: KeyStoreArgs,
+    },
+    /// Revoke a key: within seconds no ingest takes it
+    Revoke {
+        /// The key's id: the part after gm_
+        id: KeyId,
+        #[command(flatten)]
+        store: KeyStoreArgs,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct KeyStoreArgs {
+    /// The Redis server
+    #[arg(
+        long,
+        env = "GRISTMILL_REDIS_URL",
+        default_value = "redis://127.0.0.1:6379",
+        value_name = "URL"
+    )]
+    redis_url: String,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// A key as it is listed.
+#[derive(Debug, Serialize)]
+struct Listed {
+    id: KeyId,
+    tenant: TenantId,
+    name: String,
+    created_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revoked_at: Option<Timestamp>,
+    /// Only of a key just made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api_key: Option<String>,
+}
+
+impl Listed {
+    fn new(id: KeyId, record: ApiKeyRecord) -> Self {
+        Self {
+            id,
+            tenant: record.tenant,
+            name: record.name,
+            created_at: record.created_at,
+            revoked_at: record.revoked_at,
+            api_key: None,
+        }
+    }
+}
+
+impl KeysCommand {
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        match self.action {
+            Action::Create { tenant, name, store } => store.create(tenant, name).await,
+            Action::List { store } => store.list().await,
+            Action::Revoke { id, store } => store.revoke(id).await,
+        }
+    }
+}
+
+impl KeyStoreArgs {
+    async fn create(self, tenant: TenantId, name: String) -> anyhow::Result<()> {
+        let key = ApiKey::generate()?;
+        let record = ApiKeyRecord {
+            tenant,
+            secret_digest: key.secret.digest(),
+            name,
+            created_at: SystemTime::now().into(),
+            revoked_at: None,
+        };
+        self.store()?.put_api_key(&key.id, &record).await?;
+        let secret = key.reveal();
+        let made = Listed {
+            api_key: Some(secret.clone()),
+            ..Listed::new(key.id, record)
+        };
+        self.output.output.print(&made, || {
+            let pairs = properties([
+                ("id", made.id.to_string()),
+                ("tenant", made.tenant.to_string()),
+                ("name", made.name.clone()),
+                ("key", secret),
+            ]);
+            format!("{pairs}\n\nKeep it: it is shown this once.")
+        })
+    }
+
+    async fn list(self) -> anyhow::Result<()> {
+        let keys = self.store()?.api_keys().await?;
+        let keys: Vec<Listed> = keys.into_iter().map(|(id, record)| Listed::new(id, record)).collect();
+        self.output.output.print(&keys, || table(&keys))
+    }
+
+    async fn revoke(self, id: KeyId) -> anyhow::Result<()> {
+        let store = self.store()?;
+        if !store.revoke_api_key(&id, SystemTime::now().into()).await? {
+            bail!("there is no API key {id}");
+        }
+        let record = store.api_keys().await?.remove(&id);
+        let revoked: Vec<Listed> = record.map(|record| Listed::new(id, record)).into_iter().collect();
+        self.output.output.print(&revoked, || table(&revoked))
+    }
+
+    fn store(&self) -> anyhow::Result<Store> {
+        Ok(Store::connect(&StoreArgs {
+            redis_url: self.redis_url.clone(),
+            retention: UNUSED_RETENTION,
+        })?)
+    }
+}
+
+fn table(keys: &[Listed]) -> String {
+    let mut table = Table::new(["id", "tenant", "name", "created", "revoked"].map(str::to_owned));
+    for key in keys {
+        table.row([
+            key.id.to_string(),
+            key.tenant.to_string(),
+            key.name.clone(),
+            key.created_at.to_string(),
+            key.revoked_at.map(|at| at.to_string()).unwrap_or_default(),
+        ]);
+    }
+    table.text()
+}

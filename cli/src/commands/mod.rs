@@ -1,0 +1,8 @@
+//! The commands, a file each. `up` has a folder of its own.
+
+pub(crate) mod ingest;
+pub(crate) mod job;
+pub(crate) mod keys;
+pub(crate) mod models;
+pub(crate) mod submit;
+pub(crate) mod worker;

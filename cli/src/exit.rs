@@ -1,0 +1,54 @@
+//! What the process says last, and its exit code: 64 for a command line or settings that cannot be used, 70 for an engine
+//! that stopped, 130 for a second Ctrl-C, 1 for everything else that failed.
+
+use std::process::ExitCode;
+
+use gristmill_workers::engine::EngineStopped;
+
+use crate::problems::Problems;
+
+/// EX_USAGE of sysexits.h.
+const USAGE: u8 = 64;
+/// EX_SOFTWARE of sysexits.h.
+const ENGINE_STOPPED: u8 = 70;
+/// What a shell reports for a process ended by Ctrl-C.
+const INTERRUPTED: u8 = 130;
+
+/// Somebody asked twice.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("ended at once by a second signal, without draining")]
+pub(crate) struct Interrupted;
+
+/// The job ended otherwise than by success. What it was is on stdout already.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the job ended as {0}")]
+pub(crate) struct NotSucceeded(pub(crate) gristmill_schemas::JobState);
+
+/// Help and the version go to stdout and are no error.
+pub(crate) fn of_usage(error: &clap::Error) -> ExitCode {
+    // without a stderr there is nobody to tell
+    let _ = error.print();
+    if error.use_stderr() {
+        ExitCode::from(USAGE)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+/// Says what failed: in the log where there is one, so that it has the log's format.
+pub(crate) fn of_error(error: &anyhow::Error) -> ExitCode {
+    if tracing::dispatcher::has_been_set() {
+        tracing::error!("{error:#}");
+    } else {
+        eprintln!("error: {error:#}");
+    }
+    if error.is::<Problems>() {
+        ExitCode::from(USAGE)
+    } else if error.is::<EngineStopped>() {
+        ExitCode::from(ENGINE_STOPPED)
+    } else if error.is::<Interrupted>() {
+        ExitCode::from(INTERRUPTED)
+    } else {
+        ExitCode::FAILURE
+    }
+}

@@ -1,0 +1,91 @@
+//! What is told once everything is ready, and the file it is told in. The file follows: a child that was started again
+//! stands there with its new pid.
+
+use std::{collections::BTreeMap, io, path::Path, time::Duration};
+
+use anyhow::Context;
+use serde::Serialize;
+
+use super::member::Instance;
+use crate::atomic_file;
+
+/// Which children run, by their names.
+pub(super) type Board = BTreeMap<String, Instance>;
+
+/// Names on the board; workers are `worker-1` and so on.
+pub(super) const NATS: &str = "nats";
+pub(super) const REDIS: &str = "redis";
+pub(super) const INGEST: &str = "ingest";
+const WORKER: &str = "worker-";
+const PAUSE: Duration = Duration::from_millis(25);
+
+/// The name of a worker.
+pub(super) fn worker(number: u16) -> String {
+    format!("{WORKER}{number:03}")
+}
+
+/// What does not change while everything runs.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Access {
+    pub(super) url: String,
+    pub(super) admin_url: String,
+    pub(super) api_key: String,
+    pub(super) nats_url: String,
+    pub(super) redis_url: String,
+}
+
+#[derive(Serialize)]
+struct ReadyFile<'a> {
+    #[serde(flatten)]
+    access: &'a Access,
+    pid: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nats_pid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redis_pid: Option<u32>,
+    ingest_pid: Option<u32>,
+    workers: Vec<Worker<'a>>,
+}
+
+#[derive(Serialize)]
+struct Worker<'a> {
+    pid: u32,
+    admin_url: Option<&'a str>,
+}
+
+/// Writes the ready file, whole or not at all.
+pub(super) fn write(path: &Path, access: &Access, board: &Board) -> anyhow::Result<()> {
+    let pid = |name: &str| board.get(name).map(|instance| instance.pid);
+    let workers = board.iter().filter(|(name, _)| name.starts_with(WORKER));
+    let file = ReadyFile {
+        access,
+        pid: std::process::id(),
+        nats_pid: pid(NATS),
+        redis_pid: pid(REDIS),
+        ingest_pid: pid(INGEST),
+        workers: workers
+            .map(|(_, instance)| Worker {
+                pid: instance.pid,
+                admin_url: instance.admin_url.as_deref(),
+            })
+            .collect(),
+    };
+    atomic_file::write(path, &serde_json::to_vec_pretty(&file)?)
+}
+
+/// Removes what an earlier `gristmill up` has left.
+pub(super) fn forget(path: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("remove {}", path.display()))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Waits until the ingest takes this key: it reads keys after it has become ready.
+pub(super) async fn key_is_taken(client: &crate::client::Client) {
+    while client.models().await.is_err() {
+        tokio::time::sleep(PAUSE).await;
+    }
+}
