@@ -1,0 +1,14 @@
+//! The broker crate against a real nats-server and a real redis-server: what is promised while they work, and what is
+//! left of it when they are killed, paused, full or gone.
+
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+mod bench;
+mod claiming;
+mod deliveries;
+mod jobs;
+mod publishing;
+mod records;
+mod settling;
+mod store;
+mod watching;

@@ -1,0 +1,225 @@
+//! One outcome a job: the first, whole or not at all, and for good.
+
+use futures_util::{StreamExt, future::join_all};
+use gristmill_broker::{ClaimRequest, Settled, Settlement, StoreError};
+use gristmill_schemas::{JobId, JobResult, JobState, Lineage, Outcome, Timestamp, key};
+use redis::streams::StreamRangeReply;
+
+use crate::{
+    bench::{StoreBench, store_at, within},
+    jobs::{ended, failure, id, success, tenant},
+};
+
+async fn settle(bench: &StoreBench, ended: &(Outcome, Lineage), fence: Option<u32>) -> Result<Settled, StoreError> {
+    let settlement = Settlement {
+        tenant: &tenant(),
+        outcome: &ended.0,
+        lineage: &ended.1,
+        fence,
+    };
+    let settled = within("the settlement", bench.store.settle_all(&[settlement])).await;
+    settled.unwrap().remove(0)
+}
+
+async fn reclaim(bench: &StoreBench, id: &JobId) {
+    let request = ClaimRequest {
+        tenant: &tenant(),
+        id,
+        redelivered: true,
+    };
+    bench.store.claim(&[request]).await.unwrap();
+}
+
+#[tokio::test]
+async fn first_of_sixteen_racing_settlers_wins_and_all_others_learn_its_state() {
+    let bench = StoreBench::start().await;
+    let url = bench.server.url();
+    for _ in 0..20 {
+        let id = id();
+        let racers = (0..16).map(|racer| {
+            let (outcome, lineage) = match racer % 4 {
+                0 => success(id),
+                1 => failure(id),
+                2 => ended(id, JobResult::Cancelled),
+                _ => ended(id, JobResult::Expired),
+            };
+            let store = store_at(&url);
+            tokio::spawn(async move {
+                (
+                    outcome.state(),
+                    store.settle(&tenant(), &outcome, &lineage).await.unwrap(),
+                )
+            })
+        });
+        let settled: Vec<(JobState, Settled)> = within("all racers", join_all(racers))
+            .await
+            .into_iter()
+            .map(Result::unwrap)
+            .collect();
+        let winners: Vec<_> = settled.iter().filter(|(_, settled)| *settled == Settled::Won).collect();
+        assert_eq!(winners.len(), 1, "{settled:?}");
+        let state = winners[0].0;
+        let losers = settled.iter().filter(|(_, settled)| *settled == Settled::Lost(state));
+        assert_eq!(losers.count(), 15, "{settled:?}");
+        let record = bench.store.read(&tenant(), &id).await.unwrap().unwrap();
+        assert_eq!((record.state, record.outcome().unwrap().state()), (state, state));
+    }
+}
+
+#[tokio::test]
+async fn failure_of_an_outdated_attempt_is_refused_and_its_success_is_welcome() {
+    let bench = StoreBench::start().await;
+    let id = id();
+    reclaim(&bench, &id).await;
+    assert_eq!(settle(&bench, &failure(id), Some(1)).await, Ok(Settled::Stale));
+    assert_eq!(bench.store.state(&tenant(), &id).await, Ok(None));
+    assert_eq!(settle(&bench, &success(id), None).await, Ok(Settled::Won));
+    let late = settle(&bench, &failure(id), Some(2)).await;
+    assert_eq!(late, Ok(Settled::Lost(JobState::Succeeded)));
+}
+
+#[tokio::test]
+async fn failure_of_the_attempt_in_charge_is_taken() {
+    let bench = StoreBench::start().await;
+    let (first, second) = (id(), id());
+    assert_eq!(settle(&bench, &failure(first), Some(1)).await, Ok(Settled::Won));
+    reclaim(&bench, &second).await;
+    assert_eq!(settle(&bench, &failure(second), Some(2)).await, Ok(Settled::Won));
+}
+
+#[tokio::test]
+async fn settlements_of_one_pipeline_stand_each_for_itself() {
+    let bench = StoreBench::start().await;
+    let (tenant, ids) = (tenant(), [id(), id(), id()]);
+    settle(&bench, &ended(ids[1], JobResult::Cancelled), None)
+        .await
+        .unwrap();
+    reclaim(&bench, &ids[2]).await;
+    let ended = [success(ids[0]), success(ids[1]), failure(ids[2])];
+    let settlements: Vec<Settlement<'_>> = ended
+        .iter()
+        .map(|(outcome, lineage)| Settlement {
+            tenant: &tenant,
+            outcome,
+            lineage,
+            fence: (outcome.state() == JobState::Failed).then_some(1),
+        })
+        .collect();
+    let settled = bench.store.settle_all(&settlements).await.unwrap();
+    let expected = [
+        Ok(Settled::Won),
+        Ok(Settled::Lost(JobState::Cancelled)),
+        Ok(Settled::Stale),
+    ];
+    assert_eq!(settled, expected);
+    assert_eq!(bench.store.settle_all(&[]).await, Ok(vec![]));
+}
+
+#[tokio::test]
+async fn outcome_survives_a_killed_store_which_then_takes_the_next() {
+    let mut bench = StoreBench::start().await;
+    let (before, after) = (success(id()), success(id()));
+    assert_eq!(settle(&bench, &before, None).await, Ok(Settled::Won));
+    let written = bench.store.read(&tenant(), &before.0.job_id).await.unwrap().unwrap();
+    bench.server.kill().await.unwrap();
+    bench.server.restart().await.unwrap();
+    let read = bench.store.read(&tenant(), &before.0.job_id).await.unwrap().unwrap();
+    assert_eq!(read.outcome, written.outcome);
+    assert_eq!(read.lineage, written.lineage);
+    assert_eq!(read.committed_at, written.committed_at);
+    // it has forgotten the scripts
+    assert_eq!(settle(&bench, &after, None).await, Ok(Settled::Won));
+    let again = settle(&bench, &before, None).await;
+    assert_eq!(again, Ok(Settled::Lost(JobState::Succeeded)));
+    reclaim(&bench, &id()).await;
+}
+
+#[tokio::test]
+async fn record_holds_what_was_written_and_when() {
+    let bench = StoreBench::start().await;
+    let (outcome, lineage) = success(id());
+    let seconds = |(seconds, micros): (u64, u64)| Timestamp::from_micros(seconds * 1_000_000 + micros);
+    let before = seconds(bench.ask("TIME").await);
+    settle(&bench, &(outcome.clone(), lineage.clone()), None).await.unwrap();
+    let after = seconds(bench.ask("TIME").await);
+    let record = bench.store.read(&tenant(), &outcome.job_id).await.unwrap().unwrap();
+    assert_eq!(record.state, JobState::Succeeded);
+    assert_eq!(record.outcome().unwrap(), outcome);
+    assert!(before <= record.committed_at && record.committed_at <= after);
+    let read = record.lineage().unwrap();
+    assert_eq!(read.stages.committed_at, Some(record.committed_at));
+    let mut without = read;
+    without.stages.committed_at = None;
+    assert_eq!(without, lineage);
+}
+
+#[tokio::test]
+async fn commit_leaves_outcome_event_and_hint_and_both_keys_expire() {
+    let bench = StoreBench::start().await;
+    let (tenant, id) = (tenant(), id());
+    let client = redis::Client::open(bench.server.url()).unwrap();
+    let mut hints = client.get_async_pubsub().await.unwrap();
+    hints.subscribe(key::hints(&tenant, &id)).await.unwrap();
+    settle(&bench, &success(id), None).await.unwrap();
+    let hint = within("the hint", async { hints.on_message().next().await.unwrap() }).await;
+    assert_eq!(hint.get_payload::<String>().unwrap(), id.to_string());
+    let events = key::events(&tenant, &id);
+    let stream: StreamRangeReply = bench.ask(&format!("XRANGE {events} - +")).await;
+    let [event] = &stream.ids[..] else { panic!("{stream:?}") };
+    assert_eq!(event.get::<String>("id"), Some(id.to_string()));
+    assert_eq!(event.get::<String>("state").as_deref(), Some("succeeded"));
+    for name in [key::job(&tenant, &id), events] {
+        let left: i64 = bench.ask(&format!("PTTL {name}")).await;
+        let retention = i64::try_from(bench.store.retention().as_millis()).unwrap();
+        assert!(0 < left && left <= retention, "{name}: {left}");
+    }
+    assert_eq!(bench.ask::<u64>("DBSIZE").await, 2);
+}
+
+#[tokio::test]
+async fn settlement_that_loses_leaves_no_event() {
+    let bench = StoreBench::start().await;
+    let (tenant, id) = (tenant(), id());
+    settle(&bench, &success(id), None).await.unwrap();
+    settle(&bench, &ended(id, JobResult::Cancelled), None).await.unwrap();
+    assert_eq!(
+        bench.ask::<u64>(&format!("XLEN {}", key::events(&tenant, &id))).await,
+        1
+    );
+}
+
+#[tokio::test]
+async fn store_without_memory_refuses_whole_and_takes_again_once_there_is_room() {
+    let bench = StoreBench::with_memory(4 << 20).await;
+    let mut raw = bench.raw().await;
+    let filler = vec![b'x'; 64 << 10];
+    within("a full store", async {
+        for number in 0.. {
+            let mut set = redis::cmd("SET");
+            set.arg(format!("filler:{number}")).arg(&filler);
+            if let Err(error) = set.query_async::<()>(&mut raw).await {
+                return assert_eq!(error.code(), Some("OOM"));
+            }
+        }
+    })
+    .await;
+    let (tenant, id) = (tenant(), id());
+    let full = StoreError::Full("OOM".to_owned());
+    assert!(!bench.store.writable().await);
+    assert_eq!(settle(&bench, &success(id), None).await, Err(full.clone()));
+    let request = ClaimRequest {
+        tenant: &tenant,
+        id: &id,
+        redelivered: true,
+    };
+    assert_eq!(bench.store.claim(&[request]).await, Err(full.clone()));
+    let keys = gristmill_schemas::JobIdKeys::new([(1, [1; 32])].into()).unwrap();
+    assert_eq!(bench.store.register_job_id_keys(&keys).await, Err(full));
+    for name in [key::job(&tenant, &id), key::events(&tenant, &id)] {
+        assert_eq!(bench.ask::<u64>(&format!("EXISTS {name}")).await, 0, "{name}");
+    }
+    assert_eq!(bench.store.state(&tenant, &id).await, Ok(None), "reads are answered");
+    bench.ask::<()>("CONFIG SET maxmemory 0").await;
+    assert!(bench.store.writable().await);
+    assert_eq!(settle(&bench, &success(id), None).await, Ok(Settled::Won));
+}
