@@ -17,6 +17,10 @@ use crate::{
 
 /// How often the time is asked for anew; clocks drift by less than a millisecond in between.
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(5);
+/// A slower answer, such as one that had to wait for a connection, says less than the sample before it.
+const MAX_ROUND_TRIP: Duration = Duration::from_millis(500);
+/// Unless that one is so old.
+const MAX_AGE: Duration = Duration::from_secs(60);
 
 /// The broker's time: its last answer plus the time that has passed here since. Wrong by at most one round trip.
 #[derive(Clone, Debug)]
@@ -29,6 +33,8 @@ pub struct BrokerClock {
 struct Sample {
     here: Instant,
     there: Timestamp,
+    /// False as long as it is only this host's own clock.
+    learned: bool,
 }
 
 #[derive(Deserialize)]
@@ -50,6 +56,7 @@ impl BrokerClock {
         let first = Sample {
             here: Instant::now(),
             there: SystemTime::now().into(),
+            learned: false,
         };
         let clock = Self {
             jetstream,
@@ -92,9 +99,16 @@ impl BrokerClock {
         };
         metrics::stream_envelopes().set(info.state.messages);
         metrics::stream_bytes().set(info.state.bytes as f64);
-        if let Some(there) = info.time {
-            let here = asked + asked.elapsed() / 2;
-            *self.sample.lock().unwrap_or_else(PoisonError::into_inner) = Sample { here, there };
+        let round_trip = asked.elapsed();
+        let mut sample = self.sample.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(there) = info.time
+            && (round_trip <= MAX_ROUND_TRIP || !sample.learned || sample.here.elapsed() > MAX_AGE)
+        {
+            *sample = Sample {
+                here: asked + round_trip / 2,
+                there,
+                learned: true,
+            };
         }
         Ok(())
     }
