@@ -128,7 +128,11 @@ impl Client {
     /// Where a job stands, with its outputs once it has them, after waiting a while for its end.
     pub(crate) async fn job(&self, id: &str, wait: Duration) -> Result<JobView, ClientError> {
         let granted = wait.min(LONGEST_WAIT);
-        let path = format!("v1/jobs/{id}?include=outputs&wait={}ms", granted.as_millis());
+        let mut path = format!("v1/jobs/{id}?include=outputs");
+        if !granted.is_zero() {
+            // a wait of less than a millisecond cannot be said
+            path.push_str(&format!("&wait={}ms", granted.as_millis().max(1)));
+        }
         self.msgpack(self.call(Method::GET, &path, granted)).await
     }
 

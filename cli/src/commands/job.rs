@@ -34,9 +34,9 @@ struct JobArgs {
     /// The job's id
     id: JobId,
     #[command(flatten)]
-    client: ClientArgs,
-    #[command(flatten)]
     output: OutputArgs,
+    #[command(flatten)]
+    client: ClientArgs,
 }
 
 impl JobCommand {

@@ -19,9 +19,9 @@ pub(crate) struct ModelsCommand {
     /// Describe this one
     name: Option<ModelName>,
     #[command(flatten)]
-    client: ClientArgs,
-    #[command(flatten)]
     output: OutputArgs,
+    #[command(flatten)]
+    client: ClientArgs,
 }
 
 impl ModelsCommand {

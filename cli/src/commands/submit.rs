@@ -49,9 +49,9 @@ pub(crate) struct SubmitCommand {
     #[arg(long, conflicts_with = "wait")]
     no_wait: bool,
     #[command(flatten)]
-    client: ClientArgs,
-    #[command(flatten)]
     output: OutputArgs,
+    #[command(flatten)]
+    client: ClientArgs,
 }
 
 /// Where the inputs come from.

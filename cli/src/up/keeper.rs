@@ -49,7 +49,8 @@ impl<M: Member> Keeper<M> {
             state = next;
         }
         match self.member.stop().await {
-            Ok(status) => tracing::info!(child.name = self.member.name(), %status, "child ended"),
+            Ok(status) if status.success() => tracing::info!(child.name = self.member.name(), "child ended"),
+            Ok(status) => tracing::warn!(child.name = self.member.name(), "child ended badly: {status}"),
             Err(error) => tracing::error!(child.name = self.member.name(), %error, "child not ended"),
         }
     }

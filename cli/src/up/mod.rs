@@ -23,8 +23,12 @@ pub(crate) use self::data_dir::{DEFAULT_DATA_DIR, DevKeyFile};
 use self::{data_dir::DataDir, signals::Signals, supervisor::Supervisor};
 use crate::problems::Problems;
 
-/// Every other setting of an ingest or a worker is taken from its environment variable
+/// How much of it, where, and what it is told.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Every other setting of the ingest and the workers is taken from its environment variable; \
+                        `gristmill ingest --help` and `gristmill worker --help` name them."
+)]
 pub(crate) struct UpCommand {
     /// Folder of everything that lasts: the servers' data, the keys
     #[arg(long, env = "GRISTMILL_DATA_DIR", default_value = DEFAULT_DATA_DIR, value_name = "DIR")]
@@ -48,7 +52,7 @@ pub(crate) struct UpCommand {
     /// Port of the ingest's admin listener on 127.0.0.1; 0 takes a free one
     #[arg(long, env = "GRISTMILL_ADMIN_PORT", default_value_t = 0, value_name = "PORT")]
     admin_port: u16,
-    /// Written once everything is ready: URLs, API key and process ids as JSON
+    /// Written once everything is ready, removed at the end: URLs, API key and process ids as JSON
     #[arg(long, env = "GRISTMILL_READY_FILE", value_name = "PATH")]
     ready_file: Option<PathBuf>,
     /// How long the ingest, and then the workers, may take to finish what they have begun
@@ -69,7 +73,7 @@ pub(crate) struct UpCommand {
     #[arg(
         long = "log",
         env = "GRISTMILL_LOG",
-        default_value = "info,async_nats=warn",
+        default_value = "info,async_nats=warn,ort=warn",
         value_name = "FILTER"
     )]
     log_filter: String,
@@ -80,12 +84,10 @@ impl UpCommand {
         self.check()?;
         let signals = Signals::listen()?;
         let data_dir = DataDir::take(&self.data_dir)?;
-        if let Some(path) = &self.ready_file {
-            ready::forget(path)?;
-        }
+        let ready_file = ready::ReadyFile::new(self.ready_file.clone())?;
         let supervisor = Supervisor::new(self.grace.into());
         let starting = start::everything(&self, &data_dir, &supervisor);
-        supervisor.run(starting, signals, self.ready_file.as_deref()).await
+        supervisor.run(starting, signals, &ready_file).await
     }
 
     /// Everything that can be known to be wrong without a child.

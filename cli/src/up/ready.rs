@@ -1,7 +1,12 @@
 //! What is told once everything is ready, and the file it is told in. The file follows: a child that was started again
 //! stands there with its new pid.
 
-use std::{collections::BTreeMap, io, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context;
 use serde::Serialize;
@@ -35,7 +40,7 @@ pub(super) struct Access {
 }
 
 #[derive(Serialize)]
-struct ReadyFile<'a> {
+struct Content<'a> {
     #[serde(flatten)]
     access: &'a Access,
     pid: u32,
@@ -53,11 +58,43 @@ struct Worker<'a> {
     admin_url: Option<&'a str>,
 }
 
-/// Writes the ready file, whole or not at all.
-pub(super) fn write(path: &Path, access: &Access, board: &Board) -> anyhow::Result<()> {
+/// The ready file, if one was asked for. It is there as long as everything is ready: dropping this removes it.
+#[derive(Debug)]
+pub(super) struct ReadyFile(Option<PathBuf>);
+
+impl ReadyFile {
+    /// At this place, where nothing is yet: what an earlier `gristmill up` has left there is removed.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub(super) fn new(path: Option<PathBuf>) -> anyhow::Result<Self> {
+        if let Some(path) = &path {
+            forget(path).with_context(|| format!("remove {}", path.display()))?;
+        }
+        Ok(Self(path))
+    }
+
+    /// Writes it, whole or not at all.
+    pub(super) fn write(&self, access: &Access, board: &Board) -> anyhow::Result<()> {
+        match &self.0 {
+            Some(path) => atomic_file::write(path, &serde_json::to_vec_pretty(&content(access, board))?),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for ReadyFile {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.0.as_deref().map(forget) {
+            tracing::warn!(%error, "the ready file is left behind");
+        }
+    }
+}
+
+fn content<'a>(access: &'a Access, board: &'a Board) -> Content<'a> {
     let pid = |name: &str| board.get(name).map(|instance| instance.pid);
     let workers = board.iter().filter(|(name, _)| name.starts_with(WORKER));
-    let file = ReadyFile {
+    Content {
         access,
         pid: std::process::id(),
         nats_pid: pid(NATS),
@@ -69,17 +106,13 @@ pub(super) fn write(path: &Path, access: &Access, board: &Board) -> anyhow::Resu
                 admin_url: instance.admin_url.as_deref(),
             })
             .collect(),
-    };
-    atomic_file::write(path, &serde_json::to_vec_pretty(&file)?)
+    }
 }
 
-/// Removes what an earlier `gristmill up` has left.
-pub(super) fn forget(path: &Path) -> anyhow::Result<()> {
+fn forget(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("remove {}", path.display()))
-        }
-        Ok(()) | Err(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The life of `gristmill up`: starting, serving, draining. Each child is kept by a task of its own; they are ended in the
 //! order in which they need each other.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use gristmill_telemetry::Shutdown;
 use tokio::sync::watch;
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     keeper::Keeper,
     member::Member,
-    ready::{self, Board},
+    ready::{Board, ReadyFile},
     signals::Signals,
     start::Started,
 };
@@ -82,7 +82,7 @@ impl Supervisor {
         &self,
         starting: impl Future<Output = anyhow::Result<Started>>,
         mut signals: Signals,
-        ready_file: Option<&Path>,
+        ready_file: &ReadyFile,
     ) -> anyhow::Result<()> {
         let mut phase = Phase::Starting;
         let mut board = self.board.subscribe();
@@ -150,17 +150,15 @@ async fn poll<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {
     }
 }
 
-fn announce(started: Started, ready_file: Option<&Path>, board: &watch::Receiver<Board>) -> anyhow::Result<Started> {
-    if let Some(path) = ready_file {
-        ready::write(path, &started.access, &board.borrow())?;
-    }
+fn announce(started: Started, ready_file: &ReadyFile, board: &watch::Receiver<Board>) -> anyhow::Result<Started> {
+    ready_file.write(&started.access, &board.borrow())?;
     crate::output::print(&started.banner)?;
     Ok(started)
 }
 
-fn rewrite(started: Option<&Started>, ready_file: Option<&Path>, board: &watch::Receiver<Board>) {
-    if let (Some(started), Some(path)) = (started, ready_file)
-        && let Err(error) = ready::write(path, &started.access, &board.borrow())
+fn rewrite(started: Option<&Started>, ready_file: &ReadyFile, board: &watch::Receiver<Board>) {
+    if let Some(started) = started
+        && let Err(error) = ready_file.write(&started.access, &board.borrow())
     {
         tracing::error!("the ready file is out of date: {error:#}");
     }
