@@ -1,0 +1,185 @@
+//! The flags and environment variables of a load test.
+
+use std::{convert::Infallible, fmt, path::PathBuf, str::FromStr};
+
+use gristmill_schemas::{Lane, Span};
+use serde::Serialize;
+
+/// All that a load test can be told.
+#[derive(Debug, Clone, clap::Args)]
+pub struct LoadtestArgs {
+    /// Whom to ask.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// What to ask for.
+    #[command(flatten)]
+    pub work: WorkArgs,
+    /// How much of it.
+    #[command(flatten)]
+    pub pace: PaceArgs,
+    /// Jobs that end as failed, expired or cancelled do not fail the test: it still fails on lost, duplicated and wrong ones
+    #[arg(long)]
+    pub allow_failures: bool,
+    /// Write the report to this file as well, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// Whom to ask, and with which words.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Target")]
+pub struct TargetArgs {
+    /// The server's URL
+    #[arg(
+        long,
+        env = "GRISTMILL_URL",
+        default_value = "http://127.0.0.1:8080",
+        value_name = "URL"
+    )]
+    pub url: String,
+    /// The API key
+    #[arg(long, env = "GRISTMILL_API_KEY", hide_env_values = true, value_name = "KEY")]
+    pub api_key: ApiKey,
+    /// How requests and replies are written
+    #[arg(long, value_enum, default_value_t, value_name = "ENCODING")]
+    pub encoding: Encoding,
+    /// How the result comes to hand
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    pub wait: Wait,
+}
+
+/// What to ask for.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Work")]
+pub struct WorkArgs {
+    /// Which model the jobs are for
+    #[arg(long, value_enum, default_value_t, value_name = "MODEL")]
+    pub model: Model,
+    /// Rows of a job
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=4096), value_name = "N")]
+    pub rows: u16,
+    /// Where the jobs wait: interactive or batch
+    #[arg(long, default_value_t, value_name = "LANE")]
+    pub lane: Lane,
+    /// The deadline the jobs name; the server's own if not given
+    #[arg(long, value_name = "TIME")]
+    pub deadline: Option<Span>,
+}
+
+/// How much, how fast, how patiently.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Pace")]
+pub struct PaceArgs {
+    /// Jobs in flight at once
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=8192), value_name = "N")]
+    pub in_flight: u16,
+    /// Jobs in all
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..), value_name = "N")]
+    pub jobs: u64,
+    /// Submit for so long, however many jobs that makes, instead of a number of jobs
+    #[arg(long, conflicts_with = "jobs", value_name = "TIME")]
+    pub duration: Option<Span>,
+    /// How long a job may take to be accepted, and then to end; one that has not ended by then is lost
+    #[arg(long, default_value = "60s", value_name = "TIME")]
+    pub timeout: Span,
+}
+
+/// An API key. Its `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKey(String);
+
+impl ApiKey {
+    /// The key in full.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ApiKey {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey(…)")
+    }
+}
+
+/// How requests and replies are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Encoding {
+    /// MessagePack with raw tensor bytes
+    #[default]
+    Msgpack,
+    /// JSON
+    Json,
+}
+
+impl Encoding {
+    /// Its media type.
+    pub(crate) const fn media_type(self) -> &'static str {
+        match self {
+            Self::Msgpack => "application/msgpack",
+            Self::Json => "application/json",
+        }
+    }
+
+    /// Its word on the command line.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Msgpack => "msgpack",
+            Self::Json => "json",
+        }
+    }
+}
+
+/// How the result comes to hand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Wait {
+    /// In the answer to the submission (Prefer: wait), by long-poll if it is not there in time
+    #[default]
+    Prefer,
+    /// Submission and long-poll (GET ?wait=) in two requests
+    LongPoll,
+}
+
+impl Wait {
+    /// Its word on the command line.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Prefer => "prefer",
+            Self::LongPoll => "long-poll",
+        }
+    }
+}
+
+/// Which model the jobs are for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Model {
+    /// Rows of numbers, which must come back bit for bit
+    #[default]
+    Identity,
+    /// Files of known types
+    Magika,
+    /// Sentences of known embeddings
+    Minilm,
+}
+
+impl Model {
+    /// The model's name.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Magika => "magika",
+            Self::Minilm => "minilm",
+        }
+    }
+}
