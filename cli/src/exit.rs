@@ -14,6 +14,8 @@ const ENGINE_STOPPED: u8 = 70;
 /// What a shell reports for a process ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
 
+const FAILURE: u8 = 1;
+
 /// Somebody asked twice.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("ended at once by a second signal, without draining")]
@@ -42,13 +44,35 @@ pub(crate) fn of_error(error: &anyhow::Error) -> ExitCode {
     } else {
         eprintln!("error: {error:#}");
     }
+    ExitCode::from(code(error))
+}
+
+fn code(error: &anyhow::Error) -> u8 {
     if error.is::<Problems>() {
-        ExitCode::from(USAGE)
+        USAGE
     } else if error.is::<EngineStopped>() {
-        ExitCode::from(ENGINE_STOPPED)
+        ENGINE_STOPPED
     } else if error.is::<Interrupted>() {
-        ExitCode::from(INTERRUPTED)
+        INTERRUPTED
     } else {
-        ExitCode::FAILURE
+        FAILURE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn code_tells_what_kind_of_end_it_was_below_any_context() {
+        let stopped = Err::<(), _>(EngineStopped::Stuck).context("an engine stopped");
+        assert_eq!(code(&stopped.unwrap_err()), 70);
+        let mut problems = Problems::default();
+        problems.add(["too small".to_owned()]);
+        assert_eq!(code(&problems.into_result().unwrap_err().into()), 64);
+        assert_eq!(code(&Interrupted.into()), 130);
+        assert_eq!(code(&anyhow::anyhow!("anything else")), 1);
     }
 }
