@@ -8,6 +8,7 @@ pub mod consumer;
 pub mod delivery;
 pub mod idempotency;
 pub mod job_id_keys;
+mod lane;
 pub mod metrics;
 pub mod nats;
 pub mod outcomes;
