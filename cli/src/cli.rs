@@ -4,8 +4,8 @@ use clap::{Args, Command as Definition, CommandFactory, FromArgMatches, Parser, 
 
 use crate::{
     commands::{
-        ingest::IngestCommand, job::JobCommand, keys::KeysCommand, models::ModelsCommand, submit::SubmitCommand,
-        worker::WorkerCommand,
+        ingest::IngestCommand, job::JobCommand, keys::KeysCommand, loadtest::LoadtestCommand, models::ModelsCommand,
+        submit::SubmitCommand, worker::WorkerCommand,
     },
     up::UpCommand,
 };
@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Models(ModelsCommand),
     /// Make, list and revoke API keys (for operators: speaks to the store)
     Keys(KeysCommand),
+    /// Put load on a server and count what became of every job
+    Loadtest(Box<LoadtestCommand>),
 }
 
 impl Command {
@@ -49,6 +51,7 @@ impl Command {
             Self::Job(command) => command.run().await,
             Self::Models(command) => command.run().await,
             Self::Keys(command) => command.run().await,
+            Self::Loadtest(command) => command.run().await,
         }
     }
 }

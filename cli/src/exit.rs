@@ -26,6 +26,11 @@ pub(crate) struct Interrupted;
 #[error("the job ended as {0}")]
 pub(crate) struct NotSucceeded(pub(crate) gristmill_schemas::JobState);
 
+/// A load test has not passed. Why is on stdout already.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the load test has not passed")]
+pub(crate) struct NotPassed;
+
 /// Help and the version go to stdout and are no error.
 pub(crate) fn of_usage(error: &clap::Error) -> ExitCode {
     // without a stderr there is nobody to tell

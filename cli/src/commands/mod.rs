@@ -3,6 +3,7 @@
 pub(crate) mod ingest;
 pub(crate) mod job;
 pub(crate) mod keys;
+pub(crate) mod loadtest;
 pub(crate) mod models;
 pub(crate) mod submit;
 pub(crate) mod worker;

@@ -5,7 +5,7 @@
 
 use crate::gristmill::{run, stdout};
 
-const COMMANDS: [&[&str]; 15] = [
+const COMMANDS: [&[&str]; 16] = [
     &[],
     &["up"],
     &["ingest"],
@@ -21,6 +21,7 @@ const COMMANDS: [&[&str]; 15] = [
     &["keys", "create"],
     &["keys", "list"],
     &["keys", "revoke"],
+    &["loadtest"],
 ];
 
 #[test]

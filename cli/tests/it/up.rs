@@ -128,3 +128,26 @@ async fn child_that_cannot_start_ends_it_all_with_its_name() {
     );
     assert!(!dir.path().join("ready.json").exists());
 }
+
+/// Elsewhere no kernel ends the children of a process that was killed.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn killed_up_takes_its_children_along_and_can_be_started_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut first = Instance::start(dir.path(), &[]).await;
+    let ready = first.ready().await;
+    let id = answered(&ready).await["id"].as_str().unwrap().to_owned();
+    first.signal(Signal::SIGKILL);
+    first.ended().await;
+    gone(&ready.pids()).await;
+
+    let mut second = Instance::start(dir.path(), &[]).await;
+    // the file of the first one is still there when the second begins
+    let again = second
+        .ready_when("the second one to be ready", |now| now.ingest_pid != ready.ingest_pid)
+        .await;
+    assert_eq!(job(&again, &id).await["status"], "succeeded");
+    second.signal(Signal::SIGINT);
+    assert_eq!(second.ended().await.code(), Some(0), "{}", second.log());
+    gone(&again.pids()).await;
+}
