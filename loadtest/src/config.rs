@@ -18,10 +18,10 @@ pub struct LoadtestArgs {
     #[command(flatten)]
     pub pace: PaceArgs,
     /// Jobs that end as failed, expired or cancelled do not fail the test: it still fails on lost, duplicated and wrong ones
-    #[arg(long)]
+    #[arg(long, help_heading = "Report")]
     pub allow_failures: bool,
     /// Write the report to this file as well, as JSON
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, help_heading = "Report", value_name = "FILE")]
     pub json: Option<PathBuf>,
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use bytes::Bytes;
 use gristmill_schemas::{Datatype, Tensor};
 
@@ -10,6 +10,9 @@ use super::{Generator, Wrong, one_each, output};
 
 /// What stands where the nonce comes.
 const PLACE: &str = "NONCE";
+
+/// The least score of a reference: a label that the model is less sure of could change with the nonce.
+const FIRM: f32 = 0.95;
 
 /// A small file of one type.
 struct Template {
@@ -31,12 +34,12 @@ const TEMPLATES: [Template; 8] = [
         text: include_str!("templates/mill.go.txt"),
     },
     Template {
-        name: "HTML",
-        text: include_str!("templates/mill.html.txt"),
+        name: "Java",
+        text: include_str!("templates/mill.java.txt"),
     },
     Template {
-        name: "CSS",
-        text: include_str!("templates/mill.css.txt"),
+        name: "PHP",
+        text: include_str!("templates/mill.php.txt"),
     },
     Template {
         name: "SQL",
@@ -94,8 +97,8 @@ impl Generator for Magika {
         one_each(answers, TEMPLATES.len())?;
         self.labels.clear();
         for (answer, template) in answers.iter().zip(&TEMPLATES) {
-            let labels = labels(answer, 1).map_err(|wrong| anyhow::anyhow!("the {} file: {wrong}", template.name))?;
-            self.labels.push(labels.elements().next().context("a label")?);
+            let label = firm_label(answer).map_err(|wrong| anyhow::anyhow!("the {} file: {wrong}", template.name))?;
+            self.labels.push(label);
         }
         let distinct: BTreeSet<_> = self.labels.iter().collect();
         ensure!(
@@ -130,14 +133,31 @@ fn content(files: &[String]) -> Vec<Tensor> {
     vec![Tensor::from_elements("content", files).expect("the name is one a tensor may have")]
 }
 
+/// The one label of a reference.
+fn firm_label(answer: &[Tensor]) -> Result<Bytes, Wrong> {
+    let label = labels(answer, 1)?.elements().next();
+    let score = scores(answer, 1)?.f32_values().next();
+    match (label, score) {
+        (Some(label), Some(score)) if score >= FIRM => Ok(label),
+        (label, score) => Err(Wrong(format!(
+            "the model is not sure enough of it: {label:?} with {score:?}"
+        ))),
+    }
+}
+
 /// The labels, if the scores beside them are scores.
 fn labels(outputs: &[Tensor], rows: u16) -> Result<&Tensor, Wrong> {
-    let shape = [u64::from(rows)];
-    let scores = output(outputs, "score", (Datatype::Fp32, &shape))?;
-    if let Some(score) = scores.f32_values().find(|score| !(0.0..=1.0).contains(score)) {
+    if let Some(score) = scores(outputs, rows)?
+        .f32_values()
+        .find(|score| !(0.0..=1.0).contains(score))
+    {
         return Err(Wrong(format!("{score} is no score")));
     }
-    output(outputs, "label", (Datatype::Bytes, &shape))
+    output(outputs, "label", (Datatype::Bytes, &[rows.into()]))
+}
+
+fn scores(outputs: &[Tensor], rows: u16) -> Result<&Tensor, Wrong> {
+    output(outputs, "score", (Datatype::Fp32, &[rows.into()]))
 }
 
 #[cfg(test)]
@@ -145,7 +165,7 @@ mod tests {
     use super::*;
 
     fn answer(labels: &[&str]) -> Vec<Tensor> {
-        let scores = vec![0.9; labels.len()];
+        let scores = vec![0.99; labels.len()];
         vec![
             Tensor::from_elements("label", labels).unwrap(),
             Tensor::from_f32("score", vec![labels.len() as u64], &scores).unwrap(),
@@ -191,6 +211,14 @@ mod tests {
     fn model_that_cannot_tell_the_files_apart_is_no_test() {
         let answers = vec![answer(&["txt"]); TEMPLATES.len()];
         assert!(Magika::new(0, 1).learn(&answers).is_err());
+    }
+
+    #[test]
+    fn model_that_is_not_sure_of_a_file_is_no_test() {
+        let mut answers: Vec<_> = TEMPLATES.iter().map(|template| answer(&[template.name])).collect();
+        answers[3][1] = Tensor::from_f32("score", vec![1], &[0.6]).unwrap();
+        let error = Magika::new(0, 1).learn(&answers).unwrap_err().to_string();
+        assert!(error.contains(TEMPLATES[3].name), "{error}");
     }
 
     #[test]
