@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use crate::config::{Encoding, TargetArgs};
 
 /// How long one request waits for a job's end. A lost connection is noticed after that at the latest.
-const WAIT: Duration = Duration::from_secs(10);
+pub(crate) const WAIT: Duration = Duration::from_secs(10);
 /// How much longer a reply may take than the wait that was asked for: a publish may be repeated meanwhile.
 const REPLY_MARGIN: Duration = Duration::from_secs(20);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -77,6 +77,22 @@ impl Denial {
         }
     }
 
+    /// The job that the submission may have become.
+    pub(crate) const fn id(&self) -> Option<JobId> {
+        match self {
+            Self::NoReply(_) => None,
+            Self::Problem { id, .. } => *id,
+        }
+    }
+
+    /// When the server wants to be asked again.
+    pub(crate) const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::NoReply(_) => None,
+            Self::Problem { retry_after, .. } => *retry_after,
+        }
+    }
+
     /// Whether the server has no such job.
     pub(crate) const fn is_absence(&self) -> bool {
         matches!(self, Self::Problem { status: 404 | 410, .. })
@@ -90,8 +106,8 @@ pub(crate) struct Submission {
     pub(crate) body: Bytes,
     /// What makes one job of all its repetitions.
     pub(crate) idempotency_key: String,
-    /// Whether to ask for the outcome in the same reply.
-    pub(crate) prefer_wait: bool,
+    /// How many seconds to wait for the outcome in the same reply.
+    pub(crate) prefer_wait: Option<u64>,
 }
 
 /// A client of one server, with one key and one encoding.
@@ -136,18 +152,14 @@ impl Client {
 
     /// Sends a submission once.
     pub(crate) async fn submit(&self, submission: &Submission) -> Result<JobView, Denial> {
-        let call = self.call(
-            Method::POST,
-            &self.jobs,
-            if submission.prefer_wait { WAIT } else { Duration::ZERO },
-        );
-        let call = call
+        let wait = Duration::from_secs(submission.prefer_wait.unwrap_or_default());
+        let mut call = self
+            .call(Method::POST, &self.jobs, wait)
             .header(header::CONTENT_TYPE, self.encoding.media_type())
             .header("idempotency-key", &submission.idempotency_key);
-        let call = match submission.prefer_wait {
-            true => call.header("prefer", format!("wait={}", WAIT.as_secs())),
-            false => call,
-        };
+        if let Some(seconds) = submission.prefer_wait {
+            call = call.header("prefer", format!("wait={seconds}"));
+        }
         self.answer(call.body(submission.body.clone())).await
     }
 

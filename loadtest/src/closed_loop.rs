@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use crate::{
-    client::{Client, Submission},
+    client::{Client, Submission, WAIT},
     config::{LoadtestArgs, PaceArgs, Wait},
     generator::{self, Generator},
     ledger::Ending,
@@ -210,7 +210,7 @@ impl Round {
         Ok(Submission {
             body: self.client.encode(&request),
             idempotency_key,
-            prefer_wait: self.args.target.wait == Wait::Prefer,
+            prefer_wait: (self.args.target.wait == Wait::Prefer).then_some(WAIT.as_secs()),
         })
     }
 

@@ -73,27 +73,29 @@ impl Trial<'_> {
 
     /// Sends the submission until the server takes it, or says that it never will.
     async fn accept(&self, submission: &Submission) -> Option<JobView> {
-        let Ok(answered) = timeout(self.patience, self.submit(submission)).await else {
+        // a server that was asked to wait for the outcome answers that much later
+        let patience = self.patience + Duration::from_secs(submission.prefer_wait.unwrap_or_default());
+        let (key, mut last) = (&submission.idempotency_key, None);
+        let Ok(answered) = timeout(patience, self.submit(submission, &mut last)).await else {
+            let last = last.unwrap_or_else(|| "no reply yet".to_owned());
             self.tally.with(|ledger| ledger.given_up(self.nonce));
             self.tally
-                .trouble(format_args!("{} got no answer in time", submission.idempotency_key));
+                .trouble(format_args!("{key} got no answer in time; the last one: {last}"));
             return None;
         };
         match answered {
             Ok(view) => Some(view),
             Err(denial) => {
                 self.tally.with(|ledger| ledger.refused(self.nonce, denial.code()));
-                self.tally.trouble(format_args!(
-                    "{} was refused: {}",
-                    submission.idempotency_key,
-                    denial.detail()
-                ));
+                self.tally
+                    .trouble(format_args!("{key} was refused: {}", denial.detail()));
                 None
             }
         }
     }
 
-    async fn submit(&self, submission: &Submission) -> Result<JobView, Denial> {
+    /// Leaves in `last` why it had to be sent again.
+    async fn submit(&self, submission: &Submission, last: &mut Option<String>) -> Result<JobView, Denial> {
         let mut pauses = Pauses::default();
         loop {
             let denial = match self.client.submit(submission).await {
@@ -101,12 +103,9 @@ impl Trial<'_> {
                 Err(denial) if denial.is_passing() => denial,
                 Err(denial) => return Err(denial),
             };
+            *last = Some(denial.detail());
             if denial.is_unknown() {
-                let id = match &denial {
-                    Denial::Problem { id, .. } => *id,
-                    Denial::NoReply(_) => None,
-                };
-                self.tally.with(|ledger| ledger.unknown(self.nonce, id));
+                self.tally.with(|ledger| ledger.unknown(self.nonce, denial.id()));
             }
             self.pause(&mut pauses, &denial).await;
         }
@@ -159,11 +158,7 @@ impl Trial<'_> {
 
     async fn pause(&self, pauses: &mut Pauses, denial: &Denial) {
         self.tally.with(|ledger| ledger.retried(denial.code()));
-        let asked = match denial {
-            Denial::Problem { retry_after, .. } => *retry_after,
-            Denial::NoReply(_) => None,
-        };
-        sleep(pauses.next(asked)).await;
+        sleep(pauses.next(denial.retry_after())).await;
     }
 }
 
