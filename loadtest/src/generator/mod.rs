@@ -2,7 +2,7 @@
 //!
 //! | model | a job's input | its answer is right if | a mix-up that goes unseen |
 //! |---|---|---|---|
-//! | identity | rows that hold run, nonce, row and pseudo-random numbers | it equals the input bit for bit | none |
+//! | identity | rows that hold run, nonce, row and a pseudo-random number | it equals the input bit for bit | none |
 //! | magika | files of eight types in turn, the nonce in a comment | each label is the one that the same template got alone at the start | between files of one type: one in eight for jobs of one row |
 //! | minilm | for each row one of 64 sentences, chosen by the nonce | each vector has length 1 ± 1e-3 and a cosine above 0.999 with the one its sentence got alone at the start; these are so far apart that no other can be as near | between rows of one sentence: one in 64 for jobs of one row |
 

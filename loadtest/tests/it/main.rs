@@ -1,0 +1,111 @@
+//! The load tester against servers that lie, which a real one cannot be made to do.
+
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+mod liar;
+
+use gristmill_loadtest::{Encoding, LoadtestArgs, Model, PaceArgs, Report, TargetArgs, Wait, WorkArgs};
+use gristmill_schemas::{Lane, Span};
+
+use liar::Lie;
+
+const JOBS: u64 = 40;
+
+/// Runs a test of [`JOBS`] jobs against a server with one fault, which befalls job 7 alone.
+async fn tested(lie: Lie, wait: Wait) -> Report {
+    let args = LoadtestArgs {
+        target: TargetArgs {
+            url: liar::serve(lie).await,
+            api_key: "gm_test".parse().unwrap(),
+            encoding: Encoding::Json,
+            wait,
+        },
+        work: WorkArgs {
+            model: Model::Identity,
+            rows: 2,
+            lane: Lane::Interactive,
+            deadline: None,
+        },
+        pace: PaceArgs {
+            // which job came before another is certain only one by one
+            in_flight: if lie == Lie::GivesAnIdTwice { 1 } else { 4 },
+            jobs: JOBS,
+            duration: None,
+            timeout: Span::from_millis(if lie == Lie::NeverEnds { 3000 } else { 20_000 }),
+        },
+        allow_failures: false,
+        json: None,
+    };
+    gristmill_loadtest::run_until(args, std::future::pending())
+        .await
+        .unwrap()
+}
+
+async fn complaints(lie: Lie) -> Vec<String> {
+    let report = tested(lie, Wait::LongPoll).await;
+    assert_eq!(report.passed(), report.complaints.is_empty());
+    report.complaints
+}
+
+#[tokio::test]
+async fn honest_server_passes_by_both_ways_of_waiting() {
+    for wait in [Wait::Prefer, Wait::LongPoll] {
+        let report = tested(Lie::None, wait).await;
+        assert!(report.passed(), "{report}");
+        let counts = &report.counts;
+        assert_eq!(
+            (counts.submitted, counts.accepted, counts.terminal, counts.succeeded),
+            (JOBS, JOBS, JOBS, JOBS)
+        );
+        assert!(report.latency_ms.is_some() && report.references == 1);
+    }
+}
+
+#[tokio::test]
+async fn lost_jobs_are_found() {
+    assert_eq!(complaints(Lie::Forgets).await, ["1 lost"]);
+    assert_eq!(complaints(Lie::NeverEnds).await, ["1 lost"]);
+}
+
+#[tokio::test]
+async fn duplicates_are_found() {
+    assert_eq!(complaints(Lie::GivesAnIdTwice).await, ["1 duplicated"]);
+    assert_eq!(complaints(Lie::GivesTwoIds).await, ["1 duplicated"]);
+}
+
+#[tokio::test]
+async fn wrong_answers_are_found() {
+    assert_eq!(complaints(Lie::MixesUp).await, ["1 wrong"]);
+    assert_eq!(complaints(Lie::AnswersForAnother).await, ["1 wrong"]);
+}
+
+#[tokio::test]
+async fn failures_are_found() {
+    assert_eq!(complaints(Lie::Fails).await, ["1 failed, expired or cancelled"]);
+}
+
+#[tokio::test]
+async fn refusal_ends_the_test_and_is_found() {
+    let report = tested(Lie::Refuses, Wait::LongPoll).await;
+    assert_eq!(report.complaints, ["1 refused"]);
+    assert!(report.counts.submitted < JOBS, "{report}");
+}
+
+#[tokio::test]
+async fn full_server_and_unknown_publish_are_asked_again_and_pass() {
+    let report = tested(Lie::IsBusyFirst, Wait::Prefer).await;
+    assert!(
+        report.passed() && report.counts.retries["overloaded"] == 1 && report.counts.unknown == 0,
+        "{report}"
+    );
+    let report = tested(Lie::DoesNotKnowFirst, Wait::LongPoll).await;
+    assert!(
+        report.passed() && report.counts.retries["publish_unknown"] == 1 && report.counts.unknown == 1,
+        "{report}"
+    );
+    let report = tested(Lie::HangsUpFirst, Wait::LongPoll).await;
+    assert!(
+        report.passed() && report.counts.retries["no_reply"] == 1 && report.counts.unknown == 1,
+        "{report}"
+    );
+}
