@@ -29,7 +29,6 @@ impl Client {
     }
 
     /// Any request, with the key.
-    #[must_use]
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http
             .request(method, format!("{}{path}", self.url))

@@ -107,6 +107,19 @@ impl Process {
         scrape::sum(&self.at.admin_url, name, with).await
     }
 
+    /// Its memory that is resident now, in bytes (Linux).
+    ///
+    /// # Errors
+    /// It has ended, or the system has no /proc.
+    pub fn rss_bytes(&self) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .context("VmRSS")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+    }
+
     /// Everything it has logged.
     #[must_use]
     pub fn log(&self) -> String {

@@ -117,4 +117,22 @@ impl Stack {
         };
         Ok(Store::connect(&args)?)
     }
+
+    /// Envelopes that the stream holds.
+    ///
+    /// # Errors
+    /// The broker does not answer.
+    pub async fn stream_envelopes(&self) -> anyhow::Result<u64> {
+        let client = async_nats::connect(self.servers.nats.url()).await?;
+        let stream = async_nats::jetstream::new(client)
+            .get_stream(gristmill_schemas::subject::STREAM)
+            .await;
+        let mut stream = stream.map_err(|error| anyhow::anyhow!("{error}"))?;
+        Ok(stream
+            .info()
+            .await
+            .map_err(|error| anyhow::anyhow!("{error}"))?
+            .state
+            .messages)
+    }
 }

@@ -131,7 +131,8 @@ impl Encoding {
     }
 
     /// Its word on the command line.
-    pub(crate) const fn as_str(self) -> &'static str {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Msgpack => "msgpack",
             Self::Json => "json",
@@ -152,7 +153,8 @@ pub enum Wait {
 
 impl Wait {
     /// Its word on the command line.
-    pub(crate) const fn as_str(self) -> &'static str {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Prefer => "prefer",
             Self::LongPoll => "long-poll",
@@ -175,7 +177,8 @@ pub enum Model {
 
 impl Model {
     /// The model's name.
-    pub(crate) const fn as_str(self) -> &'static str {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Identity => "identity",
             Self::Magika => "magika",

@@ -321,10 +321,7 @@ mod tests {
     use super::*;
 
     fn view() -> JobView {
-        let id: JobId = "0"
-            .repeat(52)
-            .parse()
-            .unwrap_or_else(|_| panic!("52 zeros are an id"));
+        let id: JobId = "0".repeat(52).parse().unwrap_or_else(|_| panic!("52 zeros are an id"));
         JobView {
             id,
             status: JobState::Succeeded,

@@ -21,21 +21,38 @@ async fn a_job_comes_back_as_its_own_answer_by_every_way_of_reading_it() -> anyh
     let outputs = client.result(&id).await?;
     assert_eq!(outputs[0].f32_values().collect::<Vec<_>>(), row);
 
-    let raw = client.request(Method::GET, &format!("/v1/jobs/{id}/result")).header("accept", "application/octet-stream");
+    let raw = client
+        .request(Method::GET, &format!("/v1/jobs/{id}/result"))
+        .header("accept", "application/octet-stream");
     let raw = raw.send().await?.error_for_status()?.bytes().await?;
     assert_eq!(raw, outputs[0].data());
 
-    let json: serde_json::Value =
-        client.request(Method::GET, &format!("/v1/jobs/{id}/result")).send().await?.json().await?;
+    let json: serde_json::Value = client
+        .request(Method::GET, &format!("/v1/jobs/{id}/result"))
+        .send()
+        .await?
+        .json()
+        .await?;
     let values: Vec<f32> = serde_json::from_value(json["outputs"][0]["data"].clone())?;
     assert_eq!(values, row);
 
-    let events = client.request(Method::GET, &format!("/v1/jobs/{id}/events")).send().await?.text().await?;
-    assert!(events.contains("event: outcome") && events.contains("succeeded"), "{events}");
+    let events = client
+        .request(Method::GET, &format!("/v1/jobs/{id}/events"))
+        .send()
+        .await?
+        .text()
+        .await?;
+    assert!(
+        events.contains("event: outcome") && events.contains("succeeded"),
+        "{events}"
+    );
 
     let stranger = stack.client("two").await?;
     for path in ["", "/result", "/lineage", "/events"] {
-        let reply = stranger.request(Method::GET, &format!("/v1/jobs/{id}{path}")).send().await?;
+        let reply = stranger
+            .request(Method::GET, &format!("/v1/jobs/{id}{path}"))
+            .send()
+            .await?;
         assert_eq!(reply.status(), StatusCode::NOT_FOUND, "{path}");
     }
     Ok(())
@@ -46,7 +63,9 @@ async fn a_job_larger_than_a_batch_is_put_together_again_in_order() -> anyhow::R
     let stack = Stack::start().await?;
     let worker = stack.worker("worker", &["--model", "identity"]).await?;
     let client = stack.client("rows").await?;
-    let rows: Vec<f32> = (0..1000_u16).flat_map(|row| [f32::from(row), f32::from(row) + 0.5]).collect();
+    let rows: Vec<f32> = (0..1000_u16)
+        .flat_map(|row| [f32::from(row), f32::from(row) + 0.5])
+        .collect();
     let request = InferRequest::new("identity".parse()?, vec![Tensor::from_f32("x", vec![1000, 2], &rows)?]);
     let outputs = client.infer(&request).await?;
     assert_eq!(outputs[0].shape(), [1000, 2]);
@@ -60,7 +79,10 @@ async fn a_cancelled_job_never_runs() -> anyhow::Result<()> {
     let stack = Stack::start().await?;
     let client = stack.client("cancels").await?;
     let id = client.submit(&identity(&[1.0]), 0).await?.id.to_string();
-    let reply = client.request(Method::POST, &format!("/v1/jobs/{id}/cancel")).send().await?;
+    let reply = client
+        .request(Method::POST, &format!("/v1/jobs/{id}/cancel"))
+        .send()
+        .await?;
     assert_eq!(reply.status(), StatusCode::OK);
     let worker = stack.worker("worker", &["--model", "identity"]).await?;
     wait::until("the worker to pass over it", || async {
@@ -69,7 +91,10 @@ async fn a_cancelled_job_never_runs() -> anyhow::Result<()> {
     .await?;
     assert_eq!(client.job(&id, 0).await?.status, JobState::Cancelled);
     assert_eq!(worker.metric("gristmill_executions_total", "").await?, 0.0);
-    let again = client.request(Method::POST, &format!("/v1/jobs/{id}/cancel")).send().await?;
+    let again = client
+        .request(Method::POST, &format!("/v1/jobs/{id}/cancel"))
+        .send()
+        .await?;
     assert_eq!(again.status(), StatusCode::CONFLICT);
     Ok(())
 }
@@ -98,10 +123,16 @@ async fn a_wrong_item_fails_alone() -> anyhow::Result<()> {
     let stack = Stack::start().await?;
     let client = stack.client("mixed").await?;
     let text = |bytes: &[u8]| -> anyhow::Result<InferRequest> {
-        Ok(InferRequest::new("minilm".parse()?, vec![Tensor::from_elements("text", &[bytes])?]))
+        Ok(InferRequest::new(
+            "minilm".parse()?,
+            vec![Tensor::from_elements("text", &[bytes])?],
+        ))
     };
     // all wait in the stream before anybody works, so that they share a batch
-    let good = [client.submit(&text(b"a mill by the river")?, 0).await?, client.submit(&text(b"grain")?, 0).await?];
+    let good = [
+        client.submit(&text(b"a mill by the river")?, 0).await?,
+        client.submit(&text(b"grain")?, 0).await?,
+    ];
     let bad = client.submit(&text(b"\xff\xfe not UTF-8")?, 0).await?;
     let _worker = stack.worker("worker", &["--model", "minilm"]).await?;
     for view in good {
@@ -109,7 +140,10 @@ async fn a_wrong_item_fails_alone() -> anyhow::Result<()> {
     }
     let bad = client.job(&bad.id.to_string(), 30).await?;
     assert_eq!(bad.status, JobState::Failed);
-    assert_eq!(bad.failure.map(|failure| failure.code), Some(gristmill_schemas::FailureCode::InputInvalid));
+    assert_eq!(
+        bad.failure.map(|failure| failure.code),
+        Some(gristmill_schemas::FailureCode::InputInvalid)
+    );
     Ok(())
 }
 
@@ -119,12 +153,19 @@ async fn a_worker_told_to_end_gives_back_what_it_has_not_begun() -> anyhow::Resu
     let client = stack.client("drains").await?;
     let mut leaving = stack.worker("leaving", &["--model", "magika"]).await?;
     let content = vec![b'x'; 64];
-    let request = InferRequest::new("magika".parse()?, vec![Tensor::from_elements("content", &vec![content; 64])?]);
+    let request = InferRequest::new(
+        "magika".parse()?,
+        vec![Tensor::from_elements("content", &vec![content; 64])?],
+    );
     let mut ids = Vec::new();
     for _ in 0..12 {
         ids.push(client.submit(&request, 0).await?.id.to_string());
     }
-    assert!(leaving.terminate().await?, "it drains and ends well:\n{}", leaving.log());
+    assert!(
+        leaving.terminate().await?,
+        "it drains and ends well:\n{}",
+        leaving.log()
+    );
     let _staying = stack.worker("staying", &["--model", "magika"]).await?;
     for id in ids {
         assert_eq!(client.job(&id, 30).await?.status, JobState::Succeeded);

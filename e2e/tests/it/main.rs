@@ -1,5 +1,7 @@
 //! The whole pipeline across real processes: nats-server, redis-server, `gristmill ingest`, `gristmill worker`, real models.
 
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
 mod bad_input;
 mod faults;
 mod jobs;

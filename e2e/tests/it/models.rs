@@ -28,10 +28,18 @@ async fn file_types_agree_with_googles_tool() -> anyhow::Result<()> {
     let client = stack.client("files").await?;
     let expected: BTreeMap<String, FileType> = serde_json::from_slice(&fixture("filetypes/expected.json"))?;
     let labels: std::collections::BTreeSet<_> = expected.values().map(|file| file.label.as_str()).collect();
-    assert!(expected.len() >= 60 && labels.len() >= 30, "{} files of {} types", expected.len(), labels.len());
+    assert!(
+        expected.len() >= 60 && labels.len() >= 30,
+        "{} files of {} types",
+        expected.len(),
+        labels.len()
+    );
 
     // one job of all files: more rows than a batch, so that it runs in slices and is put together again
-    let contents: Vec<Vec<u8>> = expected.keys().map(|name| fixture(&format!("filetypes/{name}"))).collect();
+    let contents: Vec<Vec<u8>> = expected
+        .keys()
+        .map(|name| fixture(&format!("filetypes/{name}")))
+        .collect();
     let request = InferRequest::new("magika".parse()?, vec![Tensor::from_elements("content", &contents)?]);
     let outputs = client.infer(&request).await?;
 
@@ -40,7 +48,11 @@ async fn file_types_agree_with_googles_tool() -> anyhow::Result<()> {
     for ((name, file), (label, score)) in expected.iter().zip(outputs[0].elements().zip(scores)) {
         assert_eq!(String::from_utf8_lossy(&label), file.label, "{name}");
         // scores of tiny files differ by up to 0.021 with what they are batched with (models/magika/README.md)
-        assert!((score - file.score).abs() < 0.03, "{name}: {score} instead of {}", file.score);
+        assert!(
+            (score - file.score).abs() < 0.03,
+            "{name}: {score} instead of {}",
+            file.score
+        );
     }
     Ok(())
 }
@@ -60,8 +72,16 @@ async fn embeddings_agree_with_an_independent_computation() -> anyhow::Result<()
         let alone = InferRequest::new("minilm".parse()?, vec![Tensor::from_elements("text", &[text])?]);
         let alone: Vec<f32> = client.infer(&alone).await?[0].f32_values().collect();
         for (at, want) in expected[name].embedding.iter().enumerate() {
-            assert!((row[at] - want).abs() < 1e-3, "{name} in a batch, element {at}: {} instead of {want}", row[at]);
-            assert!((alone[at] - want).abs() < 1e-3, "{name} alone, element {at}: {} instead of {want}", alone[at]);
+            assert!(
+                (row[at] - want).abs() < 1e-3,
+                "{name} in a batch, element {at}: {} instead of {want}",
+                row[at]
+            );
+            assert!(
+                (alone[at] - want).abs() < 1e-3,
+                "{name} alone, element {at}: {} instead of {want}",
+                alone[at]
+            );
         }
     }
     Ok(())

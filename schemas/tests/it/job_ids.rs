@@ -99,7 +99,7 @@ fn text_that_is_no_id_is_refused() {
         text[1..].to_owned(),
         format!("{text}a"),
         text.to_uppercase(),
-        text.replacen(&text[..1], "1", 1),
+        text.replacen(&text[..1], "w", 1),
         text.replacen(&text[..1], "=", 1),
         format!("ä{}", &text[2..]),
         last_bits_set,
