@@ -55,7 +55,12 @@ impl Client {
     /// # Errors
     /// There is no such job for this tenant.
     pub async fn job(&self, id: &str, wait_seconds: u32) -> anyhow::Result<JobView> {
-        let call = self.request(Method::GET, &format!("/v1/jobs/{id}?wait={wait_seconds}s"));
+        let wait = if wait_seconds > 0 {
+            format!("?wait={wait_seconds}s")
+        } else {
+            String::new()
+        };
+        let call = self.request(Method::GET, &format!("/v1/jobs/{id}{wait}"));
         decoded(call.header("accept", MSGPACK).send().await?).await
     }
 

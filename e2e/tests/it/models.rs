@@ -38,7 +38,7 @@ async fn file_types_agree_with_googles_tool() -> anyhow::Result<()> {
     // one job of all files: more rows than a batch, so that it runs in slices and is put together again
     let contents: Vec<Vec<u8>> = expected
         .keys()
-        .map(|name| fixture(&format!("filetypes/{name}")))
+        .map(|name| fixture(&format!("filetypes/files/{name}")))
         .collect();
     let request = InferRequest::new("magika".parse()?, vec![Tensor::from_elements("content", &contents)?]);
     let outputs = client.infer(&request).await?;
