@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use gristmill_schemas::{Digest, JobId, TenantId, key};
 
-use crate::store::{Store, StoreError};
+use crate::{
+    script,
+    store::{Store, StoreError, translate},
+};
 
 /// What a key stood for before this request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,9 +37,9 @@ impl Store {
         job: (Digest, JobId),
         keep: Duration,
     ) -> Result<Begun, StoreError> {
-        let (body, id) = job;
+        let body = job.0;
         let name = key::idempotency(tenant, key);
-        let value = format!("{PENDING} {id} {}", body.hex());
+        let value = record(PENDING, job);
         let mut command = redis::cmd("SET");
         command
             .arg(name)
@@ -69,23 +72,33 @@ impl Store {
         tenant: &TenantId,
         key: &str,
         job: (Digest, JobId),
+        keep: Duration,
     ) -> Result<(), StoreError> {
-        let (body, id) = job;
         let mut command = redis::cmd("SET");
-        command
-            .arg(key::idempotency(tenant, key))
-            .arg(format!("{CONFIRMED} {id} {}", body.hex()));
-        command.arg("XX").arg("KEEPTTL");
+        command.arg(key::idempotency(tenant, key)).arg(record(CONFIRMED, job));
+        command.arg("PX").arg(keep.as_millis() as u64);
         self.command::<Option<String>>(&command).await.map(drop)
     }
 
-    /// The job was certainly not published: the key is free again.
+    /// The job was certainly not published: the key is free again, unless somebody has confirmed it meanwhile.
     ///
     /// # Errors
     /// [`StoreError`]; the key then stays pending, and a retry publishes under the same id.
-    pub async fn idempotency_forget(&self, tenant: &TenantId, key: &str) -> Result<(), StoreError> {
-        let mut command = redis::cmd("DEL");
-        command.arg(key::idempotency(tenant, key));
-        self.command::<u64>(&command).await.map(drop)
+    pub async fn idempotency_forget(
+        &self,
+        tenant: &TenantId,
+        key: &str,
+        job: (Digest, JobId),
+    ) -> Result<(), StoreError> {
+        let mut command = script::FORGET.call(1);
+        command.arg(key::idempotency(tenant, key)).arg(record(PENDING, job));
+        let answers = self.run(vec![command]).await?;
+        answers
+            .into_iter()
+            .try_for_each(|answer| answer.map(drop).map_err(|error| translate(&error)))
     }
+}
+
+fn record(state: &str, (body, id): (Digest, JobId)) -> String {
+    format!("{state} {id} {}", body.hex())
 }

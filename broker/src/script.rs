@@ -14,6 +14,7 @@ pub(crate) static SETTLE: Script = Script::new(include_str!("lua/settle.lua"), |
 pub(crate) static RECLAIM: Script = Script::new(include_str!("lua/reclaim.lua"), || {
     sha1(include_str!("lua/reclaim.lua"))
 });
+pub(crate) static FORGET: Script = Script::new(include_str!("lua/forget.lua"), || sha1(include_str!("lua/forget.lua")));
 
 fn sha1(source: &str) -> String {
     redis::Script::new(source).get_hash().to_owned()
@@ -53,7 +54,7 @@ impl Store {
             return Ok(answers);
         }
         let mut load = Pipeline::new();
-        for script in [&SETTLE, &RECLAIM] {
+        for script in [&SETTLE, &RECLAIM, &FORGET] {
             load.cmd("SCRIPT").arg("LOAD").arg(script.source);
         }
         let _: Vec<Value> = self.query(&load).await?;

@@ -216,9 +216,11 @@ impl Submitter {
         let id = job.id;
         let published = self.publish(job, work).await;
         let noted = match &published {
-            Ok(_) => self.store.idempotency_confirm(&tenant, key, (body, id)).await,
+            Ok(_) => self.store.idempotency_confirm(&tenant, key, (body, id), keep).await,
             // whoever found the key pending does not know whether the first publish was stored, so it stays pending
-            Err(refused) if fresh && refused.id.is_none() => self.store.idempotency_forget(&tenant, key).await,
+            Err(refused) if fresh && refused.id.is_none() => {
+                self.store.idempotency_forget(&tenant, key, (body, id)).await
+            }
             Err(_) => Ok(()),
         };
         if let Err(error) = noted {

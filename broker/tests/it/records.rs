@@ -115,7 +115,7 @@ async fn idempotency_key_stands_for_one_job_until_it_is_forgotten() {
     assert_eq!(begin(body, second).await, Begun::Pending(first));
     assert_eq!(begin(other, second).await, Begun::Mismatch);
     store
-        .idempotency_confirm(&tenant, "order 7", (body, first))
+        .idempotency_confirm(&tenant, "order 7", (body, first), KEEP)
         .await
         .unwrap();
     assert_eq!(begin(body, second).await, Begun::Confirmed(first));
@@ -130,14 +130,33 @@ async fn idempotency_key_stands_for_one_job_until_it_is_forgotten() {
         .idempotency_begin(&stranger, "order 7", (body, second), KEEP)
         .await;
     assert_eq!(theirs, Ok(Begun::New), "a key is its tenant's own");
-    store.idempotency_forget(&tenant, "order 7").await.unwrap();
-    assert_eq!(begin(body, second).await, Begun::New);
+    store
+        .idempotency_forget(&tenant, "order 7", (body, first))
+        .await
+        .unwrap();
+    assert_eq!(
+        begin(body, second).await,
+        Begun::Confirmed(first),
+        "what somebody has confirmed stays"
+    );
 }
 
 #[tokio::test]
-async fn confirming_a_forgotten_idempotency_key_does_not_bring_it_back() {
+async fn a_forgotten_idempotency_key_is_free_again() {
+    let bench = StoreBench::start().await;
+    let (store, job) = (&bench.store, (Digest::of(b"body"), id()));
+    let begun = store.idempotency_begin(&tenant(), "once", job, KEEP).await;
+    assert_eq!(begun, Ok(Begun::New));
+    store.idempotency_forget(&tenant(), "once", job).await.unwrap();
+    assert_eq!(bench.ask::<u64>("DBSIZE").await, 0);
+}
+
+#[tokio::test]
+async fn confirming_a_forgotten_idempotency_key_brings_it_back() {
     let bench = StoreBench::start().await;
     let job = (Digest::of(b"body"), id());
-    bench.store.idempotency_confirm(&tenant(), "gone", job).await.unwrap();
-    assert_eq!(bench.ask::<u64>("DBSIZE").await, 0);
+    let confirmed = bench.store.idempotency_confirm(&tenant(), "back", job, KEEP).await;
+    assert_eq!(confirmed, Ok(()));
+    let begun = bench.store.idempotency_begin(&tenant(), "back", job, KEEP).await;
+    assert_eq!(begun, Ok(Begun::Confirmed(job.1)));
 }
