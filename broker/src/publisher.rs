@@ -25,7 +25,7 @@ use crate::{
 #[derive(Debug, Clone, clap::Args)]
 pub struct PublisherArgs {
     /// The most bytes of inputs that one envelope carries; a larger job travels alone
-    #[arg(long, env = "GRISTMILL_ENVELOPE_MAX_BYTES", default_value_t = 512 << 10, value_name = "BYTES")]
+    #[arg(long, env = "GRISTMILL_ENVELOPE_MAX_BYTES", default_value_t = 1 << 20, value_name = "BYTES")]
     pub envelope_max_bytes: usize,
     /// The most jobs that one envelope carries
     #[arg(long, env = "GRISTMILL_ENVELOPE_MAX_JOBS", default_value_t = 64, value_name = "N")]

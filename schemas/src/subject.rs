@@ -11,7 +11,7 @@ pub const STREAM: &str = "JOBS";
 /// What the stream listens to.
 pub const WILDCARD: &str = "jobs.>";
 /// The number of tenant groups: tenants of one group wait behind each other, groups do not.
-pub const TENANT_GROUPS: u8 = 4;
+pub const TENANT_GROUPS: u8 = 8;
 
 /// One of [`TENANT_GROUPS`], fixed by the tenant's id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
