@@ -9,6 +9,7 @@ mod exit;
 mod output;
 mod problems;
 mod process;
+mod quiet_engine;
 mod readyz;
 mod refused;
 mod up;
@@ -20,6 +21,9 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return exit::of_usage(&error),
     };
+    if let Err(error) = quiet_engine::ensure(&cli.command) {
+        return exit::of_error(&error);
+    }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return exit::of_error(&error.into()),

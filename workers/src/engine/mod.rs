@@ -36,7 +36,7 @@ use self::{
     stop::Stop,
 };
 pub use self::{
-    runtime::{EngineArgs, Runtime},
+    runtime::{EngineArgs, NO_REPORTS, Runtime},
     stop::EngineStopped,
 };
 

@@ -16,6 +16,10 @@ const PLACES: [&str; 2] = [
     ".gristmill/lib/libonnxruntime.dylib",
 ];
 
+/// The variable, and its value, without which ONNX Runtime 1.31 writes down what it runs and sends it to its maker; its own
+/// switch in the session's environment does not stop that. It is read when the library is loaded.
+pub const NO_REPORTS: (&str, &str) = ("ORT_DISABLE_TELEMETRY", "1");
+
 /// How models are run.
 #[derive(Debug, Clone, clap::Args)]
 pub struct EngineArgs {
@@ -48,7 +52,8 @@ impl Runtime {
     /// Loads the library. ONNX Runtime allows one environment a process, so every further call gets the first one's.
     ///
     /// # Errors
-    /// [`EngineError::Library`] if it is not there, is another thing, or another library was loaded before.
+    /// [`EngineError::Library`] if it is not there, is another thing, another library was loaded before, or
+    /// [`NO_REPORTS`] is not set: nobody's models are to be reported to anybody.
     pub fn load(args: &EngineArgs) -> Result<Self, EngineError> {
         static LOADED: Mutex<Option<(PathBuf, Runtime)>> = Mutex::new(None);
         let path = match &args.onnxruntime {
@@ -62,6 +67,12 @@ impl Runtime {
         };
         if !path.is_file() {
             return Err(failed("there is no such file"));
+        }
+        let (variable, value) = NO_REPORTS;
+        if env::var_os(variable).is_none_or(|set| set != value) {
+            return Err(failed(&format!(
+                "{variable}={value} must be set, or it reports to its maker"
+            )));
         }
         let path = path.canonicalize().map_err(|error| failed(&error.to_string()))?;
         let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
