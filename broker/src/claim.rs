@@ -20,8 +20,9 @@ pub struct ClaimRequest<'a> {
     pub tenant: &'a TenantId,
     /// The job.
     pub id: &'a JobId,
-    /// Whether its envelope was delivered before, so that an earlier attempt may have run it.
-    pub redelivered: bool,
+    /// For a job whose envelope was delivered before, so that an earlier attempt may have run it: this claim's own token,
+    /// by which a claim that is made again, because its answer was lost, is counted once.
+    pub redelivered: Option<u64>,
 }
 
 /// What may be done with it.
@@ -40,23 +41,22 @@ impl Store {
     /// Claims jobs in one round trip; answers stand in the order of the requests.
     ///
     /// # Errors
-    /// [`StoreError`]: none of the jobs may run.
-    pub async fn claim(&self, requests: &[ClaimRequest<'_>]) -> Result<Vec<Claim>, StoreError> {
+    /// [`StoreError`]: none of the jobs may run. Within the answer, a job with an error may not run.
+    pub async fn claim(&self, requests: &[ClaimRequest<'_>]) -> Result<Vec<Result<Claim, StoreError>>, StoreError> {
         let answers = self
             .run(requests.iter().map(|request| self.claim_command(*request)).collect())
             .await?;
-        requests
-            .iter()
-            .zip(answers)
-            .map(|(request, answer)| read_claim(request.redelivered, answer))
-            .collect()
+        let claims = requests.iter().zip(answers);
+        Ok(claims
+            .map(|(request, answer)| read_claim(request.redelivered.is_some(), answer))
+            .collect())
     }
 
     fn claim_command(&self, request: ClaimRequest<'_>) -> Cmd {
         let key = key::job(request.tenant, request.id);
-        if request.redelivered {
+        if let Some(token) = request.redelivered {
             let mut command = script::RECLAIM.call(1);
-            command.arg(key).arg(self.retention().as_millis() as u64);
+            command.arg(key).arg(self.retention().as_millis() as u64).arg(token);
             return command;
         }
         let mut command = redis::cmd("HGET");

@@ -27,6 +27,8 @@ const MAX_AGE: Duration = Duration::from_secs(60);
 pub struct BrokerClock {
     jetstream: jetstream::Context,
     sample: Arc<Mutex<Sample>>,
+    /// Why the last sample was not to be had.
+    trouble: Arc<Mutex<Option<String>>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +63,7 @@ impl BrokerClock {
         let clock = Self {
             jetstream,
             sample: Arc::new(Mutex::new(first)),
+            trouble: Arc::default(),
         };
         let sampler = clock.clone();
         tokio::spawn(async move {
@@ -84,8 +87,20 @@ impl BrokerClock {
         sample.there.plus(sample.here.elapsed())
     }
 
+    /// Why the stream could not be asked when it was asked last.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Asks for the time, and for how full the stream is.
     pub(crate) async fn sample(&self) -> Result<(), BrokerError> {
+        let asked = self.ask().await;
+        let trouble = asked.as_ref().err().map(ToString::to_string);
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        asked
+    }
+
+    async fn ask(&self) -> Result<(), BrokerError> {
         let asked = Instant::now();
         let subject = format!("STREAM.INFO.{}", subject::STREAM);
         let reply: jetstream::response::Response<StreamInfo> = self

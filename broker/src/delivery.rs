@@ -57,6 +57,13 @@ impl Delivery {
         &self.message().payload
     }
 
+    /// Lets go of the encoded envelope: who has decoded it may hold the delivery for long, and needs it once in memory.
+    pub fn forget_payload(&mut self) {
+        if let Some(message) = &mut self.message {
+            message.message.payload = Bytes::new();
+        }
+    }
+
     /// When the stream stored it, by the broker's clock.
     #[must_use]
     pub const fn published_at(&self) -> Timestamp {

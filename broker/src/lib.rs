@@ -23,7 +23,7 @@ pub use clock::BrokerClock;
 pub use consumer::QueueConsumer;
 pub use delivery::Delivery;
 pub use idempotency::Begun;
-pub use nats::{Broker, BrokerError, NatsArgs};
+pub use nats::{Broker, BrokerError, NatsArgs, StreamArgs};
 pub use outcomes::Record;
 pub use publisher::{PublishError, Publisher, PublisherArgs, Work};
 pub use settle::{Settled, Settlement};

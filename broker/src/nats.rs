@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::{clock::BrokerClock, metrics};
 
-/// Where the broker is and how large its stream may grow.
+/// Where the broker is.
 #[derive(Debug, Clone, clap::Args)]
 pub struct NatsArgs {
     /// The NATS server, or several with commas between
@@ -22,6 +22,11 @@ pub struct NatsArgs {
         value_name = "URL"
     )]
     pub nats_url: String,
+}
+
+/// What the stream is to be: said by ingests alone, since the last one to say it has it so.
+#[derive(Debug, Clone, clap::Args)]
+pub struct StreamArgs {
     /// The most bytes that waiting jobs may take on the stream; past it submissions are refused
     #[arg(long, env = "GRISTMILL_STREAM_MAX_BYTES", default_value_t = 4 << 30, value_name = "BYTES")]
     pub stream_max_bytes: i64,
@@ -47,7 +52,6 @@ pub struct Broker {
     pub(crate) jetstream: jetstream::Context,
     pub(crate) link: watch::Receiver<Link>,
     clock: BrokerClock,
-    args: NatsArgs,
 }
 
 /// How the connection stands.
@@ -67,7 +71,7 @@ const API_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Broker {
     /// Connects, or begins to: an unreachable server is retried in the background, so that processes may start in any
-    /// order. [`Self::ensure_stream`] tells when it is there.
+    /// order. [`Self::ensure_stream`] and [`Self::find_stream`] tell when it is there.
     ///
     /// # Errors
     /// The URL cannot be read.
@@ -89,26 +93,51 @@ impl Broker {
         let client = options.connect(args.nats_url.split(',').collect::<Vec<_>>()).await?;
         let jetstream = jetstream::new(client);
         let clock = BrokerClock::start(jetstream.clone(), link.clone());
-        Ok(Self {
-            jetstream,
-            link,
-            clock,
-            args: args.clone(),
-        })
+        Ok(Self { jetstream, link, clock })
     }
 
-    /// Waits for the server, makes the stream if it is not there, and learns the broker's time.
+    /// Makes the stream what it is to be, and learns the broker's time.
     ///
     /// # Errors
     /// JetStream does not answer within a few seconds, or a stream of that name has settings that cannot be changed.
-    pub async fn ensure_stream(&self) -> Result<(), BrokerError> {
+    pub async fn ensure_stream(&self, args: &StreamArgs) -> Result<(), BrokerError> {
         let words = |error: &dyn std::fmt::Display| BrokerError::JetStream(error.to_string());
-        let wanted = stream_config(&self.args);
+        let wanted = stream_config(args);
         self.jetstream
             .create_or_update_stream(wanted)
             .await
             .map_err(|error| words(&error))?;
         self.clock.sample().await
+    }
+
+    /// Looks whether an ingest has made the stream, and learns the broker's time.
+    ///
+    /// # Errors
+    /// It is not there, or JetStream does not answer within a few seconds.
+    pub async fn find_stream(&self) -> Result<(), BrokerError> {
+        self.clock.sample().await
+    }
+
+    /// How the broker stood a few seconds ago at most: connected, JetStream answering, the stream there.
+    ///
+    /// # Errors
+    /// What is wrong, in words for an operator.
+    pub fn health(&self) -> Result<(), String> {
+        if self.is_connected() {
+            self.clock.trouble().map_or(Ok(()), Err)
+        } else {
+            Err("not connected".to_owned())
+        }
+    }
+
+    /// Waits, within a limit, until all that was sent has left this process: acks are sent without a confirmation.
+    pub async fn flush(&self, limit: Duration) {
+        if !matches!(
+            tokio::time::timeout(limit, self.jetstream.client().flush()).await,
+            Ok(Ok(()))
+        ) {
+            tracing::warn!("the last acks may not have reached the broker; their envelopes will come again");
+        }
     }
 
     /// The broker's clock as this process knows it.
@@ -152,7 +181,7 @@ fn observe(event: &Event, changes: &watch::Sender<Link>) {
 
 /// Work queue: an acked envelope is gone, so the stream's size is the backlog (docs/adr/0001-stream-layout.md). No age
 /// limit: what would vanish by age would vanish without an outcome.
-fn stream_config(args: &NatsArgs) -> stream::Config {
+fn stream_config(args: &StreamArgs) -> stream::Config {
     stream::Config {
         name: subject::STREAM.to_owned(),
         description: Some("Accepted jobs that are not settled yet".to_owned()),

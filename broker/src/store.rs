@@ -148,7 +148,7 @@ fn open(url: &str) -> RedisResult<Client> {
 }
 
 /// Makes a call, and once more if it found its connection lost: that is how the first call after a restart of the server
-/// learns of it. Twice is harmless for all we ask: a script passes over what it has done, an attempt may be counted twice.
+/// learns of it. Twice is harmless for all we ask: a script passes over what it has done.
 async fn limited<T, C: Future<Output = RedisResult<T>>>(call: impl Fn() -> C) -> Result<T, StoreError> {
     let calls = async {
         match call().await {
@@ -172,6 +172,7 @@ pub(crate) fn translate(error: &RedisError) -> StoreError {
     let code = error.code().or_else(|| Some(within.as_ref()?.first()?.1.code()));
     match code {
         Some("OOM") => StoreError::Full("OOM".to_owned()),
+        Some("WRONGTYPE") => StoreError::Unreadable("a key of another type".to_owned()),
         Some(code) => StoreError::Unavailable(code.to_owned()),
         None => StoreError::Unavailable(error.to_string()),
     }

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use gristmill_broker::{NatsArgs, PublisherArgs, StoreArgs};
+use gristmill_broker::{NatsArgs, PublisherArgs, StoreArgs, StreamArgs};
 use gristmill_models::CatalogArgs;
 use gristmill_schemas::Span;
 use gristmill_telemetry::TelemetryArgs;
@@ -25,6 +25,9 @@ pub struct IngestArgs {
     /// The broker.
     #[command(flatten)]
     pub nats: NatsArgs,
+    /// The stream.
+    #[command(flatten)]
+    pub stream: StreamArgs,
     /// The publisher.
     #[command(flatten)]
     pub publisher: PublisherArgs,

@@ -3,7 +3,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use gristmill_broker::{Broker, Publisher, Store, Watch};
+use gristmill_broker::{Broker, Publisher, Store, StreamArgs, Watch};
 use gristmill_models::Catalog;
 use gristmill_schemas::JobIdKeys;
 use gristmill_telemetry::{Readiness, Shutdown, admin, health::Component};
@@ -114,13 +114,13 @@ impl Parts<'_> {
         let broker = Broker::connect(&args.nats).await?;
         let store = Store::connect(&args.store)?;
         let started = tokio::select! {
-            started = start(&broker, &store, &self.keys, (&broker_ready, &store_ready)) => started,
+            started = start((&broker, &args.stream), &store, &self.keys, (&broker_ready, &store_ready)) => started,
             () = shutdown.requested() => return Ok(()),
         };
         started?;
         let app = self.app(&broker, &store, (shutdown, background));
         let ring = app.ring.clone().follow(store.clone(), app.jobs.watch.clone());
-        let look = look_after(broker, store, broker_ready, store_ready);
+        let look = look_after((broker, args.stream.clone()), store, broker_ready, store_ready);
         for task in [boxed(ring), boxed(look)] {
             let told = background.clone();
             background.spawn(async move { told.token().run_until_cancelled(task).await });
@@ -176,14 +176,14 @@ fn boxed(task: impl Future<Output = ()> + Send + 'static) -> std::pin::Pin<Box<d
 
 /// Waits until the stream is there and the store knows our keys: before that, no id may be signed.
 async fn start(
-    broker: &Broker,
+    (broker, stream): (&Broker, &StreamArgs),
     store: &Store,
     keys: &JobIdKeys,
     (broker_ready, store_ready): (&Component, &Component),
 ) -> anyhow::Result<()> {
     use gristmill_broker::StoreError;
 
-    while let Err(error) = broker.ensure_stream().await {
+    while let Err(error) = broker.ensure_stream(stream).await {
         tracing::warn!(%error, "waiting for the broker");
         broker_ready.degraded(error.to_string());
         tokio::time::sleep(START_PAUSE).await;
@@ -204,16 +204,27 @@ async fn start(
     Ok(())
 }
 
-/// Reports how the broker and the store stand. Never ends.
-async fn look_after(broker: Broker, store: Store, broker_ready: Component, store_ready: Component) {
+/// Reports how the broker and the store stand, and makes the stream again if the broker has lost it. Never ends.
+async fn look_after(
+    (broker, stream): (Broker, StreamArgs),
+    store: Store,
+    broker_ready: Component,
+    store_ready: Component,
+) {
     let mut ticks = tokio::time::interval(LOOK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if broker.is_connected() {
-            broker_ready.ready();
-        } else {
-            broker_ready.degraded("the connection is lost");
+        match broker.health() {
+            Ok(()) => broker_ready.ready(),
+            Err(trouble) => {
+                broker_ready.degraded(trouble);
+                if broker.is_connected()
+                    && let Err(error) = broker.ensure_stream(&stream).await
+                {
+                    tracing::warn!(%error, "the stream is not there");
+                }
+            }
         }
         match store.ping().await {
             Ok(()) => store_ready.ready(),

@@ -22,6 +22,8 @@ pub mod field {
     pub const COMMITTED_AT: &str = "committed_at";
     /// Attempts so far, counted from the second claim on.
     pub const ATTEMPTS: &str = "attempts";
+    /// The token of the latest claim that was counted.
+    pub const CLAIM: &str = "claim";
 }
 
 /// `{tenant:bucket}`: everything that must change together carries it.

@@ -58,16 +58,12 @@ pub struct HoldingArgs {
     pub worker_grace: Span,
 }
 
-/// Signs of life in one `ack_wait`: two may be lost.
-const BEATS_PER_ACK_WAIT: u32 = 3;
+/// How often held envelopes are reported to be alive. The same in every worker: the broker counts by whichever worker's
+/// `ack_wait` it was told last, and two signs within the shortest one may be lost.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(1);
+const MIN_ACK_WAIT: Span = Span::from_secs(3);
 
 impl HoldingArgs {
-    /// How often held envelopes are reported to be alive.
-    #[must_use]
-    pub fn heartbeat(&self) -> Duration {
-        self.ack_wait.as_duration() / BEATS_PER_ACK_WAIT
-    }
-
     /// Every contradiction, each a sentence.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
@@ -75,9 +71,10 @@ impl HoldingArgs {
         if self.prefetch == 0 {
             problems.push("--prefetch must be at least 1".to_owned());
         }
-        if self.ack_wait < Span::from_secs(1) {
-            problems
-                .push("--ack-wait must be at least 1s: a worker has to report life several times within it".to_owned());
+        if self.ack_wait < MIN_ACK_WAIT {
+            problems.push(format!(
+                "--ack-wait must be at least {MIN_ACK_WAIT}: a worker has to report life several times within it"
+            ));
         }
         if self.max_attempts == 0 {
             problems.push("--max-attempts must be at least 1".to_owned());

@@ -1,4 +1,5 @@
-//! Signs of life for held envelopes, from an OS thread with a runtime of its own, which no inference can starve.
+//! Signs of life for held envelopes, from an OS thread with a runtime of its own. It hands them to the connection's task,
+//! which runs on the process's runtime: no inference runs there either, but on threads that own their sessions.
 
 use std::{sync::Arc, time::Duration};
 

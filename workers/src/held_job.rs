@@ -33,13 +33,16 @@ pub(crate) enum Permit {
 #[derive(Debug)]
 pub(crate) struct HeldJob {
     pub(crate) job: Job,
-    pub(crate) redelivered: bool,
+    /// For a job that was delivered before: the token of this worker's claim of it.
+    pub(crate) redelivered: Option<u64>,
     pub(crate) published_at: Timestamp,
     pub(crate) received_at: Timestamp,
     lease: Arc<Lease>,
     /// Set by the first executor that comes to it, which alone asks the store.
     claiming: AtomicBool,
     permit: SetOnce<Permit>,
+    /// Whether its last row has left the batcher.
+    left: AtomicBool,
     ended: AtomicBool,
     run: Mutex<Run>,
 }
@@ -72,7 +75,12 @@ pub(crate) struct Provenancer {
 }
 
 impl HeldJob {
-    pub(crate) fn new(job: Job, lease: Arc<Lease>, times: (Timestamp, Timestamp), redelivered: bool) -> Arc<Self> {
+    pub(crate) fn new(
+        job: Job,
+        lease: Arc<Lease>,
+        times: (Timestamp, Timestamp),
+        redelivered: Option<u64>,
+    ) -> Arc<Self> {
         let (published_at, received_at) = times;
         Arc::new(Self {
             job,
@@ -82,6 +90,7 @@ impl HeldJob {
             lease,
             claiming: AtomicBool::new(false),
             permit: SetOnce::new(),
+            left: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             run: Mutex::default(),
         })
@@ -99,11 +108,14 @@ impl HeldJob {
 
     /// True for the one caller who is to claim it.
     pub(crate) fn begin_claim(&self) -> bool {
-        let first = !self.claiming.swap(true, Ordering::AcqRel);
-        if first {
-            self.lease.begun();
+        !self.claiming.swap(true, Ordering::AcqRel)
+    }
+
+    /// Its last row has left the batcher; counted once.
+    pub(crate) fn leave(&self) {
+        if !self.left.swap(true, Ordering::AcqRel) {
+            self.lease.job_left();
         }
-        first
     }
 
     /// Says whether it may run; once.
@@ -138,6 +150,7 @@ impl HeldJob {
 
     /// Accounts for it to its envelope; once, by whoever ended it.
     pub(crate) async fn account(&self, account: JobAccount) {
+        self.leave();
         self.lease.account(account).await;
     }
 

@@ -12,12 +12,13 @@ use crate::{
     held_job::HeldJob,
     lease::{Lease, Leases},
     line::Line,
+    metrics,
 };
 
 /// The pause after a pull that could not be sent, or a consumer that could not be made.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
-/// How long an envelope of another major version is left alone before the next worker looks at it.
-const FOREIGN_MAJOR_DELAY: Duration = Duration::from_secs(30);
+/// How long an envelope that cannot be read is left alone before the next worker looks at it.
+const UNREADABLE_DELAY: Duration = Duration::from_secs(30);
 
 /// What every queue's intake needs.
 #[derive(Debug, Clone)]
@@ -73,21 +74,23 @@ impl Intake {
         let pulled = consumer
             .pull(free.len(), expires, |delivery| {
                 match (Envelope::decode(delivery.payload()), free.pop()) {
+                    (Ok(envelope), _) if envelope.jobs.is_empty() => strays.push((delivery, Stray::Empty)),
                     (Ok(envelope), Some(place)) => self.take(delivery, envelope, place, line),
-                    (Ok(_), None) => strays.push((delivery, None)),
-                    (Err(error), _) => strays.push((delivery, Some(error))),
+                    (Ok(_), None) => strays.push((delivery, Stray::Surplus)),
+                    (Err(error), _) => strays.push((delivery, Stray::Unreadable(error))),
                 }
             })
             .await;
-        for (delivery, error) in strays {
-            refuse(delivery, error).await;
+        for (delivery, stray) in strays {
+            refuse(delivery, stray).await;
         }
         pulled
     }
 
-    fn take(&self, delivery: Delivery, envelope: Envelope, place: OwnedSemaphorePermit, line: &Arc<Line>) {
+    fn take(&self, mut delivery: Delivery, envelope: Envelope, place: OwnedSemaphorePermit, line: &Arc<Line>) {
+        delivery.forget_payload();
         let times = (delivery.published_at(), Timestamp::from(std::time::SystemTime::now()));
-        let redelivered = delivery.is_redelivered();
+        let redelivered = delivery.is_redelivered().then(claim_token);
         let lease = Lease::new(&self.leases, delivery, envelope.jobs.len(), place);
         for job in envelope.jobs {
             line.push(HeldJob::new(job, Arc::clone(&lease), times, redelivered));
@@ -95,18 +98,30 @@ impl Intake {
     }
 }
 
-/// Settles a delivery that cannot be held.
-async fn refuse(delivery: Delivery, error: Option<DecodeError>) {
-    match error {
-        // more than was asked for: whoever has room may take it
-        None => delivery.nak(None).await,
-        Some(error @ DecodeError::UnknownMajor(_)) => {
-            tracing::error!(%error, "leaving an envelope to a worker that knows its version");
-            delivery.nak(Some(FOREIGN_MAJOR_DELAY)).await;
-        }
-        Some(error @ DecodeError::Malformed(_)) => {
-            tracing::error!(%error, "an envelope that nobody can read; its jobs will expire");
-            delivery.term().await;
+/// Why a delivery is not held.
+enum Stray {
+    /// It has no jobs.
+    Empty,
+    /// More came than was asked for.
+    Surplus,
+    /// It was written by another build, perhaps a newer one.
+    Unreadable(DecodeError),
+}
+
+async fn refuse(delivery: Delivery, stray: Stray) {
+    match stray {
+        Stray::Empty => delivery.ack().await,
+        Stray::Surplus => delivery.nak(None).await,
+        // its jobs were accepted, so it is never thrown away
+        Stray::Unreadable(error) => {
+            metrics::envelopes_unreadable().increment(1);
+            tracing::error!(%error, "an envelope cannot be read; leaving it to a worker that can");
+            delivery.nak(Some(UNREADABLE_DELAY)).await;
         }
     }
+}
+
+/// What tells one claim from another; the time will do where there are no random bytes.
+fn claim_token() -> u64 {
+    getrandom::u64().unwrap_or_else(|_| Timestamp::from(std::time::SystemTime::now()).as_micros())
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use gristmill_broker::{Delivery, delivery::InProgress};
@@ -51,15 +52,22 @@ impl Leases {
 }
 
 /// What became of one job of an envelope, as far as the envelope is concerned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+///
+/// In the order of what the envelope needs: if one job has to be taken again, so has the envelope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum JobAccount {
     /// It is terminal.
     Terminal,
-    /// It was not begun, or its outcome could not be stored: somebody has to take it again.
-    GivenBack,
     /// A newer attempt, with its own delivery, is in charge of it.
     Superseded,
+    /// It was not begun: somebody has to take it again.
+    GivenBack,
+    /// Its record cannot be read here, perhaps written by a newer build: somebody may take it again, later.
+    Unreadable,
 }
+
+/// How long an envelope with a job that cannot be read here is left alone.
+const UNREADABLE_DELAY: Duration = Duration::from_secs(30);
 
 /// One held envelope. It is acked when all its jobs are terminal, given back when one has to be taken again.
 #[derive(Debug)]
@@ -73,9 +81,9 @@ pub(crate) struct Lease {
 struct State {
     delivery: Option<Delivery>,
     unaccounted: usize,
-    unbegun: usize,
-    given_back: bool,
-    superseded: bool,
+    waiting: usize,
+    /// The account that says most about what the envelope needs.
+    worst: JobAccount,
     /// The place in the queue's prefetch; free once every job has begun.
     place: Option<OwnedSemaphorePermit>,
 }
@@ -87,9 +95,8 @@ impl Lease {
         let state = State {
             delivery: Some(delivery),
             unaccounted: jobs,
-            unbegun: jobs,
-            given_back: false,
-            superseded: false,
+            waiting: jobs,
+            worst: JobAccount::Terminal,
             place: Some(place),
         };
         Arc::new(Self {
@@ -99,11 +106,11 @@ impl Lease {
         })
     }
 
-    /// One job has left the batcher. Once all have, the next envelope of the queue may come.
-    pub(crate) fn begun(&self) {
+    /// One job has left the batcher, to its last row. Once all have, the next envelope of the queue may come.
+    pub(crate) fn job_left(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.unbegun = state.unbegun.saturating_sub(1);
-        if state.unbegun == 0 {
+        state.waiting = state.waiting.saturating_sub(1);
+        if state.waiting == 0 {
             state.place = None;
         }
     }
@@ -113,23 +120,20 @@ impl Lease {
         let settled = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.unaccounted -= 1;
-            state.given_back |= account == JobAccount::GivenBack;
-            state.superseded |= account == JobAccount::Superseded;
+            state.worst = state.worst.max(account);
             if state.unaccounted > 0 {
                 return;
             }
             state.place = None;
-            state
-                .delivery
-                .take()
-                .map(|delivery| (delivery, state.given_back, state.superseded))
+            state.delivery.take().map(|delivery| (delivery, state.worst))
         };
         self.leases.remove(self.number);
         match settled {
             None => {}
-            Some((delivery, true, _)) => delivery.nak(None).await,
-            Some((delivery, false, true)) => delivery.abandon(),
-            Some((delivery, false, false)) => delivery.ack().await,
+            Some((delivery, JobAccount::Terminal)) => delivery.ack().await,
+            Some((delivery, JobAccount::Superseded)) => delivery.abandon(),
+            Some((delivery, JobAccount::GivenBack)) => delivery.nak(None).await,
+            Some((delivery, JobAccount::Unreadable)) => delivery.nak(Some(UNREADABLE_DELAY)).await,
         }
     }
 }

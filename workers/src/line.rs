@@ -85,7 +85,7 @@ impl Line {
             tokens: self.engine.tokens(&held.job.inputs),
             lane: held.job.lane,
             group: TenantGroup::of(&held.job.tenant),
-            solo: held.redelivered,
+            solo: held.redelivered.is_some(),
             received: Instant::now(),
             item: held,
         };
@@ -161,6 +161,9 @@ impl Line {
     /// Claims a sealed batch, runs what may run, and hands the outcomes on to be stored.
     async fn run(self: &Arc<Self>, pieces: Vec<Piece<Arc<HeldJob>>>) -> Result<(), EngineStopped> {
         metrics::rows_waiting(self.model().to_owned()).set(self.batcher().rows() as f64);
+        for piece in pieces.iter().filter(|piece| piece.rows.end == piece.item.rows()) {
+            piece.item.leave();
+        }
         let pieces = self.claim(pieces).await;
         if pieces.is_empty() {
             return Ok(());
@@ -190,9 +193,15 @@ impl Line {
         let mut runnable = Vec::with_capacity(pieces.len());
         for piece in pieces {
             let permit = piece.item.permitted().await;
-            if permit != Permit::PassOver && !piece.item.has_ended() {
-                runnable.push(piece);
+            let later_slice = piece.rows.start > 0;
+            if permit == Permit::PassOver || piece.item.has_ended() {
+                continue;
             }
+            if later_slice && self.settler.has_ended_meanwhile(&piece.item).await {
+                self.drop_rest(&piece.item);
+                continue;
+            }
+            runnable.push(piece);
         }
         runnable
     }
@@ -240,11 +249,20 @@ impl Line {
                 self.settler.end(&piece.item, JobResult::Succeeded(outputs))
             }
             Err(failure) => {
-                // rows that were not handed out yet need not run any more
-                self.batcher().remove(|held| Arc::ptr_eq(held, &piece.item));
+                self.drop_rest(&piece.item);
                 self.settler.end(&piece.item, JobResult::Failed(failure))
             }
         }
+    }
+
+    /// Rows of an ended job that were not handed out yet need not run any more.
+    fn drop_rest(&self, ended: &Arc<HeldJob>) {
+        self.batcher().remove(|held| Arc::ptr_eq(held, ended));
+    }
+
+    /// Ends waiting for the engine: the process is about to end, and a run may not.
+    pub(crate) fn abandon(&self) {
+        self.engine.abandon();
     }
 
     /// Waits until every outcome is stored.

@@ -29,6 +29,8 @@ gristmill_telemetry::metrics! {
     pub(crate) gauge rows_waiting = "gristmill_rows_waiting" { model };
     /// Envelopes this worker holds.
     pub(crate) gauge envelopes_held = "gristmill_envelopes_held";
+    /// Envelopes that could not be read here and were left to others.
+    pub(crate) counter envelopes_unreadable = "gristmill_envelopes_unreadable_total";
     /// Calls to the store that failed and are tried again.
     pub(crate) counter store_retries = "gristmill_store_retries_total" { call };
 }

@@ -79,7 +79,8 @@ impl Settler {
         self.commit(ended).await;
     }
 
-    async fn ask(&self, jobs: &[Arc<HeldJob>]) -> Vec<Claim> {
+    /// What the store says of each job; `None` where its record cannot be read.
+    async fn ask(&self, jobs: &[Arc<HeldJob>]) -> Vec<Option<Claim>> {
         let requests: Vec<ClaimRequest<'_>> = jobs
             .iter()
             .map(|held| ClaimRequest {
@@ -93,39 +94,42 @@ impl Settler {
         }
         let mut pause = RETRY_PAUSES.0;
         loop {
-            match self.store.claim(&requests).await {
-                Ok(claims) => {
-                    self.store_up.send_replace(true);
-                    return claims;
-                }
+            match self.store.claim(&requests).await.and_then(readable) {
+                Ok(claims) => return claims,
                 Err(error) => self.wait_for_store("claim", &error, &mut pause).await,
             }
         }
     }
 
-    async fn judge(&self, held: &Arc<HeldJob>, claim: Claim) -> Option<Ended> {
+    async fn judge(&self, held: &Arc<HeldJob>, claim: Option<Claim>) -> Option<Ended> {
         let fail = |attempt, code, message: &str| {
             held.permit(Permit::Run { attempt });
             self.end(held, JobResult::Failed(Failure::new(code, message)))
         };
         match claim {
-            Claim::Ended(_) => {
+            None => {
                 held.permit(Permit::PassOver);
-                metrics::jobs_passed_over(self.model().to_owned()).increment(1);
                 if held.end() {
-                    held.account(JobAccount::Terminal).await;
+                    give_back_unreadable(held).await;
                 }
                 None
             }
-            Claim::Run { attempt } if attempt > self.max_attempts => {
+            Some(Claim::Ended(_)) => {
+                held.permit(Permit::PassOver);
+                if held.end() {
+                    self.pass_over(held).await;
+                }
+                None
+            }
+            Some(Claim::Run { attempt }) if attempt > self.max_attempts => {
                 let message = format!("{} attempts ended without an outcome", attempt - 1);
                 fail(attempt, FailureCode::AttemptsExhausted, &message)
             }
-            Claim::Run { attempt } if held.job.artifact != self.about.model.artifact => {
+            Some(Claim::Run { attempt }) if held.job.artifact != self.about.model.artifact => {
                 let message = "the job was accepted for another artifact than this worker's version has";
                 fail(attempt, FailureCode::ArtifactMismatch, message)
             }
-            Claim::Run { attempt } => {
+            Some(Claim::Run { attempt }) => {
                 let first = if attempt == 1 { "true" } else { "false" };
                 metrics::attempts(self.model().to_owned(), first).increment(1);
                 let waited = self.clock.now().since(held.published_at);
@@ -134,6 +138,22 @@ impl Settler {
                 None
             }
         }
+    }
+
+    /// A job that has ended elsewhere.
+    async fn pass_over(&self, held: &HeldJob) {
+        metrics::jobs_passed_over(self.model().to_owned()).increment(1);
+        held.account(JobAccount::Terminal).await;
+    }
+
+    /// Passes over a job that has ended elsewhere since it was claimed, before more of its slices run; true if so. A store
+    /// that does not answer says nothing: running a slice too many is harmless.
+    pub(crate) async fn has_ended_meanwhile(&self, held: &HeldJob) -> bool {
+        let ended = matches!(self.store.state(&held.job.tenant, &held.job.id).await, Ok(Some(_)));
+        if ended && held.end() {
+            self.pass_over(held).await;
+        }
+        ended
     }
 
     /// Stores outcomes, however long the store stays away, and accounts for each to its envelope.
@@ -175,10 +195,7 @@ impl Settler {
         for (ended, answer) in ended.into_iter().zip(answers) {
             match answer {
                 Ok(settled) => self.account(ended, settled).await,
-                Err(StoreError::Unreadable(what)) => {
-                    tracing::error!(job.id = %ended.outcome.job_id, what, "a job's record cannot be read; giving it back");
-                    ended.held.account(JobAccount::GivenBack).await;
-                }
+                Err(StoreError::Unreadable(_)) => give_back_unreadable(&ended.held).await,
                 Err(error) => {
                     left.push(ended);
                     why = Some(error);
@@ -210,10 +227,7 @@ impl Settler {
                 );
                 held.account(JobAccount::Terminal).await;
             }
-            Settled::Lost(_) => {
-                metrics::jobs_passed_over(model.to_owned()).increment(1);
-                held.account(JobAccount::Terminal).await;
-            }
+            Settled::Lost(_) => self.pass_over(&held).await,
             Settled::Stale => {
                 metrics::jobs_passed_over(model.to_owned()).increment(1);
                 held.account(JobAccount::Superseded).await;
@@ -229,4 +243,19 @@ impl Settler {
         tokio::time::sleep(*pause).await;
         *pause = (*pause * 2).min(RETRY_PAUSES.1);
     }
+}
+
+/// Answers that can be acted on: an error that time will mend is one for all, a record that cannot be read is `None`.
+fn readable(answers: Vec<Result<Claim, StoreError>>) -> Result<Vec<Option<Claim>>, StoreError> {
+    let readable = |answer| match answer {
+        Ok(claim) => Ok(Some(claim)),
+        Err(StoreError::Unreadable(_)) => Ok(None),
+        Err(error) => Err(error),
+    };
+    answers.into_iter().map(readable).collect()
+}
+
+async fn give_back_unreadable(held: &HeldJob) {
+    tracing::error!(job.id = %held.job.id, "a job's record cannot be read; leaving it to others");
+    held.account(JobAccount::Unreadable).await;
 }

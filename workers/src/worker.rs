@@ -10,10 +10,13 @@ use gristmill_schemas::{
     manifest::MODEL_ROLE,
 };
 use gristmill_telemetry::{Readiness, Shutdown, health::Component};
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::watch,
+    task::{JoinError, JoinSet},
+};
 
 use crate::{
-    config::WorkerArgs,
+    config::{HEARTBEAT, WorkerArgs},
     engine::{Engine, EngineStopped, Runtime},
     heartbeat,
     held_job::Provenancer,
@@ -26,6 +29,10 @@ use crate::{
 
 /// How often broker and store are asked whether they are there.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
+/// How long the other models may take to finish when one engine has stopped.
+const STOPPED_GRACE: Duration = Duration::from_secs(5);
+/// How long the last acks may take to leave.
+const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 /// The pause before JetStream is asked again at start.
 const START_PAUSE: Duration = Duration::from_millis(500);
 
@@ -63,7 +70,7 @@ pub async fn run(args: WorkerArgs, readiness: Readiness, shutdown: Shutdown) -> 
     let watching = tokio::spawn(health.watch(broker_health, store_health));
     let leases = Arc::new(Leases::default());
     let drained = Shutdown::new();
-    heartbeat::start(Arc::clone(&leases), args.holding.heartbeat(), drained.clone())?;
+    heartbeat::start(Arc::clone(&leases), HEARTBEAT, drained.clone())?;
     let lines = loaded.into_iter().map(|(version, engine, about)| {
         let (store, clock) = (store.clone(), broker.clock());
         let max_attempts = args.holding.max_attempts;
@@ -84,6 +91,10 @@ pub async fn run(args: WorkerArgs, readiness: Readiness, shutdown: Shutdown) -> 
         args: args.holding.clone(),
     };
     let result = serve(&lines, &intake, &shutdown, args.holding.worker_grace.into()).await;
+    if result.is_err() {
+        lines.iter().for_each(|line| line.abandon());
+    }
+    intake.broker.flush(FLUSH_LIMIT).await;
     drained.request();
     watching.abort();
     drop(models);
@@ -103,34 +114,47 @@ async fn serve(lines: &[Arc<Line>], intake: &Intake, shutdown: &Shutdown, grace:
             executing.spawn(Arc::clone(line).execute(shutdown.clone()));
         }
     }
-    tokio::select! {
-        () = shutdown.requested() => {}
-        Some(ended) = executing.join_next() => {
-            ended.context("an executor panicked")?.context("an engine stopped")?;
-        }
-    }
+    let stopped = tokio::select! {
+        () = shutdown.requested() => None,
+        Some(ended) = executing.join_next() => executed(ended).err(),
+    };
+    // what the other models have computed is not thrown away for one engine that stopped
+    shutdown.request();
+    let grace = if stopped.is_some() {
+        grace.min(STOPPED_GRACE)
+    } else {
+        grace
+    };
     let drain = async {
         while fetching.join_next().await.is_some() {}
         for line in lines {
             line.give_back().await;
         }
         while let Some(ended) = executing.join_next().await {
-            ended.context("an executor panicked")?.context("an engine stopped")?;
+            executed(ended)?;
         }
         for line in lines {
             line.committed().await;
         }
         Ok(())
     };
-    match tokio::time::timeout(grace, drain).await {
+    let drained = match tokio::time::timeout(grace, drain).await {
         Ok(drained) => drained,
-        Err(_) => bail!("what was begun did not finish within {grace:?}; others will take it"),
-    }
+        Err(_) => Err(anyhow::anyhow!(
+            "what was begun did not finish within {grace:?}; others will take it"
+        )),
+    };
+    stopped.map_or(drained, Err)
+}
+
+/// How an executor's end is told.
+fn executed(ended: Result<Result<(), EngineStopped>, JoinError>) -> anyhow::Result<()> {
+    ended.context("an executor panicked")?.context("an engine stopped")
 }
 
 async fn wait_for_stream(broker: &Broker) {
-    while let Err(error) = broker.ensure_stream().await {
-        tracing::warn!(%error, "waiting for the broker");
+    while let Err(error) = broker.find_stream().await {
+        tracing::warn!(%error, "waiting for the broker, and for an ingest to make the stream");
         tokio::time::sleep(START_PAUSE).await;
     }
 }
@@ -147,10 +171,9 @@ impl Health {
         let mut ticks = tokio::time::interval(HEALTH_INTERVAL);
         loop {
             ticks.tick().await;
-            if self.broker.is_connected() {
-                broker.ready()
-            } else {
-                broker.degraded("not connected")
+            match self.broker.health() {
+                Ok(()) => broker.ready(),
+                Err(trouble) => broker.degraded(trouble),
             }
             match self.store.ping().await {
                 Ok(()) => store.ready(),

@@ -3,7 +3,9 @@
 use std::{future::Future, time::Duration};
 
 use clap::Parser;
-use gristmill_broker::{Broker, Delivery, NatsArgs, Publisher, PublisherArgs, QueueConsumer, Store, StoreArgs};
+use gristmill_broker::{
+    Broker, Delivery, NatsArgs, Publisher, PublisherArgs, QueueConsumer, Store, StoreArgs, StreamArgs,
+};
 use gristmill_schemas::{
     Envelope, Job, JobId,
     subject::{Queue, STREAM, TenantGroup},
@@ -38,6 +40,8 @@ struct BrokerFlags {
     #[command(flatten)]
     nats: NatsArgs,
     #[command(flatten)]
+    stream: StreamArgs,
+    #[command(flatten)]
     publisher: PublisherArgs,
 }
 
@@ -65,7 +69,7 @@ impl BrokerBench {
         let url = server.url();
         let flags = BrokerFlags::parse_from(["test", "--nats-url", &url].iter().chain(flags));
         let broker = Broker::connect(&flags.nats).await.unwrap();
-        within("the stream", broker.ensure_stream()).await.unwrap();
+        within("the stream", broker.ensure_stream(&flags.stream)).await.unwrap();
         let shutdown = Shutdown::new();
         let publisher = Publisher::start(&broker, flags.publisher, &shutdown);
         Self {

@@ -1,5 +1,7 @@
 //! Who may run a job, and as which attempt.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use gristmill_broker::{Claim, ClaimRequest};
 use gristmill_schemas::{JobId, JobState, key};
 
@@ -8,14 +10,31 @@ use crate::{
     jobs::{id, success, tenant},
 };
 
+/// A claim with a token of its own.
 async fn claim(bench: &StoreBench, id: &JobId, redelivered: bool) -> Claim {
+    static TOKENS: AtomicU64 = AtomicU64::new(0);
+    claim_as(bench, id, redelivered.then(|| TOKENS.fetch_add(1, Ordering::Relaxed))).await
+}
+
+async fn claim_as(bench: &StoreBench, id: &JobId, redelivered: Option<u64>) -> Claim {
     let tenant = tenant();
     let request = ClaimRequest {
         tenant: &tenant,
         id,
         redelivered,
     };
-    within("a claim", bench.store.claim(&[request])).await.unwrap()[0]
+    let mut claims = within("a claim", bench.store.claim(&[request])).await.unwrap();
+    claims.remove(0).unwrap()
+}
+
+#[tokio::test]
+async fn a_claim_made_again_is_the_same_attempt() {
+    let bench = StoreBench::start().await;
+    let id = id();
+    for _ in 0..3 {
+        assert_eq!(claim_as(&bench, &id, Some(7)).await, Claim::Run { attempt: 2 });
+    }
+    assert_eq!(claim_as(&bench, &id, Some(8)).await, Claim::Run { attempt: 3 });
 }
 
 #[tokio::test]
@@ -56,16 +75,16 @@ async fn answers_stand_in_the_order_of_the_requests() {
     let (outcome, lineage) = success(ids[1]);
     bench.store.settle(&tenant, &outcome, &lineage).await.unwrap();
     claim(&bench, &ids[2], true).await;
-    let requests = [(0, false), (1, true), (2, true)].map(|(index, redelivered)| ClaimRequest {
+    let requests = [(0, None), (1, Some(100)), (2, Some(101))].map(|(index, redelivered)| ClaimRequest {
         tenant: &tenant,
         id: &ids[index],
         redelivered,
     });
     let claims = within("the claims", bench.store.claim(&requests)).await.unwrap();
     let expected = [
-        Claim::Run { attempt: 1 },
-        Claim::Ended(JobState::Succeeded),
-        Claim::Run { attempt: 3 },
+        Ok(Claim::Run { attempt: 1 }),
+        Ok(Claim::Ended(JobState::Succeeded)),
+        Ok(Claim::Run { attempt: 3 }),
     ];
     assert_eq!(claims, expected);
     assert_eq!(bench.store.claim(&[]).await, Ok(vec![]));

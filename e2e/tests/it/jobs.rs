@@ -172,3 +172,31 @@ async fn a_worker_told_to_end_gives_back_what_it_has_not_begun() -> anyhow::Resu
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_holds_few_envelopes_however_many_large_jobs_wait() -> anyhow::Result<()> {
+    const JOBS: usize = 24;
+    // --prefetch, one batch in the engine and four whose outcomes are being stored, each of one envelope
+    const HELD: f64 = 2.0 + 1.0 + 4.0;
+    let stack = Stack::start().await?;
+    let client = stack.client("large").await?;
+    // four batches each, so that each job goes in slices and all of them stand in one queue
+    let request = InferRequest::new(
+        "magika".parse()?,
+        vec![Tensor::from_elements("content", &vec![vec![b'y'; 64]; 32])?],
+    );
+    for _ in 0..JOBS {
+        client.submit(&request, 0).await?;
+    }
+    let worker = stack.worker("worker", &["--model", "magika"]).await?;
+    let most = std::cell::Cell::new(0.0_f64);
+    wait::until("every job to end", || async {
+        most.set(most.get().max(worker.metric("gristmill_envelopes_held", "").await?));
+        let ended = worker.metric("gristmill_jobs_ended_total", "succeeded").await?;
+        Ok((ended >= JOBS as f64).then_some(()))
+    })
+    .await?;
+    let most = most.get();
+    assert!((1.0..=HELD).contains(&most), "{most} envelopes were held at once");
+    Ok(())
+}

@@ -187,6 +187,13 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Runs nothing more, and is not waited for when it is dropped: for a process that is about to end.
+    pub fn abandon(&self) {
+        self.0.stop.stop(EngineStopped::Abandoned);
+    }
+}
+
 impl Drop for Inner {
     /// Lets the threads end and waits for them, so that ONNX Runtime is not unloaded under a run.
     fn drop(&mut self) {

@@ -13,6 +13,9 @@ pub enum EngineStopped {
     /// A run that was terminated for lasting longer than `max_runtime` did not end.
     #[error("a run did not end after it was terminated")]
     Stuck,
+    /// The process is about to end.
+    #[error("the engine was abandoned")]
+    Abandoned,
 }
 
 /// Shared by an engine and its threads.

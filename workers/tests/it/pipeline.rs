@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use clap::Parser;
-use gristmill_broker::{Broker, NatsArgs, Publisher, PublisherArgs, Record, Store, Work};
+use gristmill_broker::{Broker, NatsArgs, Publisher, PublisherArgs, Record, Store, StreamArgs, Work};
 use gristmill_schemas::{
     Digest, Job, JobId, JobIdKeys, JobResult, JobState, Lane, Provenance, TenantId, Tensor, job_id::Mint,
 };
@@ -25,6 +25,8 @@ struct Publishing {
     publisher: PublisherArgs,
     #[command(flatten)]
     nats: NatsArgs,
+    #[command(flatten)]
+    stream: StreamArgs,
 }
 
 struct Bench {
@@ -51,7 +53,7 @@ impl Bench {
         let servers = Pair::start(Durability::PowerLoss, dir.path()).await?;
         let args = Publishing::parse_from(["publisher", "--nats-url", &servers.nats.url()]);
         let broker = Broker::connect(&args.nats).await?;
-        broker.ensure_stream().await?;
+        broker.ensure_stream(&args.stream).await?;
         let publisher = Publisher::start(&broker, args.publisher, &Shutdown::new());
         let worker = Self::args(&servers, &[]);
         let store = Store::connect(&worker.store)?;
