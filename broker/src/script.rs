@@ -15,6 +15,9 @@ pub(crate) static RECLAIM: Script = Script::new(include_str!("lua/reclaim.lua"),
     sha1(include_str!("lua/reclaim.lua"))
 });
 pub(crate) static FORGET: Script = Script::new(include_str!("lua/forget.lua"), || sha1(include_str!("lua/forget.lua")));
+pub(crate) static COMPLETE: Script = Script::new(include_str!("lua/complete.lua"), || {
+    sha1(include_str!("lua/complete.lua"))
+});
 
 fn sha1(source: &str) -> String {
     redis::Script::new(source).get_hash().to_owned()
@@ -54,7 +57,7 @@ impl Store {
             return Ok(answers);
         }
         let mut load = Pipeline::new();
-        for script in [&SETTLE, &RECLAIM, &FORGET] {
+        for script in [&SETTLE, &RECLAIM, &FORGET, &COMPLETE] {
             load.cmd("SCRIPT").arg("LOAD").arg(script.source);
         }
         let _: Vec<Value> = self.query(&load).await?;

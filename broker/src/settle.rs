@@ -76,6 +76,22 @@ impl Store {
             .unwrap_or_else(|| Err(StoreError::Unreadable("no answer".to_owned())))
     }
 
+    /// Gives a job that was settled by its id alone (cancelled, expired) the lineage of one who has seen the job itself. Its
+    /// outcome stays as it is.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn complete_lineage(&self, lineage: &Lineage) -> Result<(), StoreError> {
+        let mut command = script::COMPLETE.call(1);
+        command
+            .arg(key::job(&lineage.tenant, &lineage.job_id))
+            .arg(lineage.encode());
+        let answers = self.run(vec![command]).await?;
+        answers
+            .into_iter()
+            .try_for_each(|answer| answer.map(drop).map_err(|error| translate(&error)))
+    }
+
     fn settle_command(&self, settlement: Settlement<'_>) -> Cmd {
         let Settlement {
             tenant,

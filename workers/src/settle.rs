@@ -114,9 +114,10 @@ impl Settler {
                 }
                 None
             }
-            Some(Claim::Ended(_)) => {
+            Some(Claim::Ended(state)) => {
                 held.permit(Permit::PassOver);
                 if held.end() {
+                    self.complete_lineage(held, state).await;
                     self.pass_over(held).await;
                 }
                 None
@@ -136,6 +137,26 @@ impl Settler {
                 metrics::queue_seconds(self.model().to_owned(), held.job.lane.as_str()).record(waited);
                 held.permit(Permit::Run { attempt });
                 None
+            }
+        }
+    }
+
+    /// Whoever cancels a job or finds it expired knows its id alone; the first worker to meet the job itself writes down the
+    /// rest. Nobody waits for it, so it is tried once.
+    async fn complete_lineage(&self, held: &HeldJob, state: JobState) {
+        let result = match state {
+            JobState::Cancelled => JobResult::Cancelled,
+            JobState::Expired => JobResult::Expired,
+            JobState::Queued | JobState::Succeeded | JobState::Failed => return,
+        };
+        let Ok(Some(record)) = self.store.read(&held.job.tenant, &held.job.id).await else {
+            return;
+        };
+        if record.lineage().is_ok_and(|known| known.input_digest.is_none()) {
+            let (_, mut lineage) = held.finish(result, &self.about);
+            lineage.worker = None;
+            if let Err(error) = self.store.complete_lineage(&lineage).await {
+                tracing::debug!(%error, job.id = %held.job.id, "the lineage of a job that never ran stays short");
             }
         }
     }

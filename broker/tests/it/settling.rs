@@ -226,3 +226,22 @@ async fn store_without_memory_refuses_whole_and_takes_again_once_there_is_room()
     assert!(bench.store.writable().await);
     assert_eq!(settle(&bench, &success(id), None).await, Ok(Settled::Won));
 }
+
+#[tokio::test]
+async fn lineage_is_completed_for_an_ended_job_and_for_no_other() {
+    let bench = StoreBench::start().await;
+    let (cancelled, unknown) = (id(), id());
+    let (outcome, short) = ended(cancelled, JobResult::Cancelled);
+    assert_eq!(settle(&bench, &(outcome.clone(), short), None).await, Ok(Settled::Won));
+    let (_, whole) = success(cancelled);
+    let (_, nobodys) = success(unknown);
+    for lineage in [&whole, &nobodys] {
+        within("the lineage", bench.store.complete_lineage(lineage))
+            .await
+            .unwrap();
+    }
+    let record = bench.store.read(&tenant(), &cancelled).await.unwrap().unwrap();
+    assert_eq!(record.lineage, whole.encode());
+    assert_eq!(record.outcome().unwrap(), outcome);
+    assert!(bench.store.read(&tenant(), &unknown).await.unwrap().is_none());
+}

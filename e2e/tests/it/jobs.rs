@@ -78,7 +78,9 @@ async fn a_job_larger_than_a_batch_is_put_together_again_in_order() -> anyhow::R
 async fn a_cancelled_job_never_runs() -> anyhow::Result<()> {
     let stack = Stack::start().await?;
     let client = stack.client("cancels").await?;
-    let id = client.submit(&identity(&[1.0]), 0).await?.id.to_string();
+    let mut request = identity(&[1.0]);
+    request.provenance.dataset = Some("regretted".to_owned());
+    let id = client.submit(&request, 0).await?.id.to_string();
     let reply = client
         .request(Method::POST, &format!("/v1/jobs/{id}/cancel"))
         .send()
@@ -90,6 +92,14 @@ async fn a_cancelled_job_never_runs() -> anyhow::Result<()> {
     })
     .await?;
     assert_eq!(client.job(&id, 0).await?.status, JobState::Cancelled);
+    let lineage = client.lineage(&id).await?;
+    assert_eq!(lineage.state, JobState::Cancelled);
+    assert_eq!(
+        lineage.input_digest,
+        Some(gristmill_schemas::Digest::of_tensors(&request.inputs))
+    );
+    assert_eq!(lineage.provenance, request.provenance);
+    assert!(lineage.model.is_some() && lineage.worker.is_none() && lineage.batches.is_empty());
     assert_eq!(worker.metric("gristmill_executions_total", "").await?, 0.0);
     let again = client
         .request(Method::POST, &format!("/v1/jobs/{id}/cancel"))
