@@ -9,6 +9,11 @@ use gristmill_schemas::{
 
 use crate::store::{Store, StoreError};
 
+/// The fields that make a record.
+pub(crate) const FIELDS: [&str; 4] = [field::STATE, field::OUTCOME, field::LINEAGE, field::COMMITTED_AT];
+/// What stands in them.
+pub(crate) type Fields = (Option<String>, Option<Vec<u8>>, Option<Vec<u8>>, Option<u64>);
+
 /// What the store holds of a job that has ended.
 #[derive(Debug, Clone)]
 pub struct Record {
@@ -23,6 +28,19 @@ pub struct Record {
 }
 
 impl Record {
+    /// What [`FIELDS`] hold; `None` while the job has no outcome.
+    pub(crate) fn of_fields(fields: Fields) -> Result<Option<Self>, StoreError> {
+        let (Some(state), Some(outcome), Some(lineage), Some(committed_at)) = fields else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            state: parse_state(&state)?,
+            outcome: outcome.into(),
+            lineage: lineage.into(),
+            committed_at: Timestamp::from_micros(committed_at),
+        }))
+    }
+
     /// The outcome, decoded.
     ///
     /// # Errors
@@ -48,20 +66,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn read(&self, tenant: &TenantId, id: &JobId) -> Result<Option<Record>, StoreError> {
-        let fields = (field::STATE, field::OUTCOME, field::LINEAGE, field::COMMITTED_AT);
         let mut command = redis::cmd("HMGET");
-        command.arg(key::job(tenant, id)).arg(fields);
-        type Row = (Option<String>, Option<Vec<u8>>, Option<Vec<u8>>, Option<u64>);
-        let row: Row = self.command(&command).await?;
-        let (Some(state), Some(outcome), Some(lineage), Some(committed_at)) = row else {
-            return Ok(None);
-        };
-        Ok(Some(Record {
-            state: parse_state(&state)?,
-            outcome: outcome.into(),
-            lineage: lineage.into(),
-            committed_at: Timestamp::from_micros(committed_at),
-        }))
+        command.arg(key::job(tenant, id)).arg(&FIELDS);
+        Record::of_fields(self.command(&command).await?)
     }
 
     /// A job's terminal state alone; `None` while it has none.

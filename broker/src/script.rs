@@ -18,6 +18,7 @@ pub(crate) static FORGET: Script = Script::new(include_str!("lua/forget.lua"), |
 pub(crate) static COMPLETE: Script = Script::new(include_str!("lua/complete.lua"), || {
     sha1(include_str!("lua/complete.lua"))
 });
+pub(crate) static BURY: Script = Script::new(include_str!("lua/bury.lua"), || sha1(include_str!("lua/bury.lua")));
 
 fn sha1(source: &str) -> String {
     redis::Script::new(source).get_hash().to_owned()
@@ -57,7 +58,7 @@ impl Store {
             return Ok(answers);
         }
         let mut load = Pipeline::new();
-        for script in [&SETTLE, &RECLAIM, &FORGET, &COMPLETE] {
+        for script in [&SETTLE, &RECLAIM, &FORGET, &COMPLETE, &BURY] {
             load.cmd("SCRIPT").arg("LOAD").arg(script.source);
         }
         let _: Vec<Value> = self.query(&load).await?;

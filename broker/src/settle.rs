@@ -4,6 +4,7 @@ use gristmill_schemas::{JobState, Lineage, Outcome, TenantId, key};
 use redis::{Cmd, FromRedisValue, RedisError, Value};
 
 use crate::{
+    dead_inputs::KeptInput,
     outcomes::parse_state,
     script,
     store::{Store, StoreError, translate},
@@ -24,6 +25,8 @@ pub struct Settlement<'a> {
     /// The attempt that alone may commit this: set for a worker's failures, since an older attempt must not fail a job
     /// that a newer one is about to finish. A success is welcome from any attempt.
     pub fence: Option<u32>,
+    /// Of a failure: where the inputs are kept for its dead letter, if they are.
+    pub input: Option<KeptInput>,
 }
 
 /// What became of a settlement.
@@ -68,6 +71,7 @@ impl Store {
             outcome,
             lineage,
             fence: None,
+            input: None,
         };
         let answers = self.settle_all(&[settlement]).await?;
         answers
@@ -98,10 +102,14 @@ impl Store {
             outcome,
             lineage,
             fence,
+            input,
         } = settlement;
         let id = &outcome.job_id;
-        let mut command = script::SETTLE.call(2);
-        command.arg(key::job(tenant, id)).arg(key::events(tenant, id));
+        let mut command = script::SETTLE.call(3);
+        command
+            .arg(key::job(tenant, id))
+            .arg(key::events(tenant, id))
+            .arg(key::dead_letters(tenant, id.bucket(key::BUCKETS)));
         command
             .arg(id.to_string())
             .arg(outcome.state().as_str())
@@ -112,6 +120,10 @@ impl Store {
             .arg(self.retention().as_millis() as u64)
             .arg(EVENTS_KEPT)
             .arg(key::hints(tenant, id));
+        command.arg(match outcome.state() {
+            JobState::Failed => input.map_or(0, KeptInput::sequence).to_string(),
+            JobState::Queued | JobState::Succeeded | JobState::Expired | JobState::Cancelled => String::new(),
+        });
         command
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod binary;
 pub mod client;
+pub mod graphs;
 pub mod load;
 pub mod process;
 pub mod scrape;

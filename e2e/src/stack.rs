@@ -27,9 +27,17 @@ impl Stack {
     /// # Errors
     /// A part cannot be started.
     pub async fn start() -> anyhow::Result<Self> {
-        let dir = tempfile::tempdir()?;
+        Self::start_in(tempfile::tempdir()?, &[]).await
+    }
+
+    /// The same in a folder that is there already, and with more flags for the ingest.
+    ///
+    /// # Errors
+    /// A part cannot be started.
+    pub async fn start_in(dir: TempDir, more: &[String]) -> anyhow::Result<Self> {
         let servers = Pair::start(Durability::PowerLoss, dir.path()).await?;
-        let args = Self::ingest_args(&servers, &dir.path().join("keys.json"));
+        let mut args = Self::ingest_args(&servers, &dir.path().join("keys.json"));
+        args.extend_from_slice(more);
         let ingest = Process::start("ingest", &args, dir.path()).await?;
         Ok(Self { ingest, servers, dir })
     }

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use gristmill_broker::{NatsArgs, PublisherArgs, StoreArgs, StreamArgs};
+use gristmill_broker::{DeadLetterArgs, NatsArgs, PublisherArgs, StoreArgs, StreamArgs};
 use gristmill_models::CatalogArgs;
 use gristmill_schemas::Span;
 use gristmill_telemetry::TelemetryArgs;
@@ -28,6 +28,9 @@ pub struct IngestArgs {
     /// The stream.
     #[command(flatten)]
     pub stream: StreamArgs,
+    /// The inputs of failed jobs.
+    #[command(flatten)]
+    pub dead_letters: DeadLetterArgs,
     /// The publisher.
     #[command(flatten)]
     pub publisher: PublisherArgs,

@@ -3,7 +3,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use gristmill_broker::{Broker, Publisher, Store, StreamArgs, Watch};
+use gristmill_broker::{Broker, BrokerError, DeadInputs, DeadLetterArgs, Publisher, Store, StreamArgs, Watch};
 use gristmill_models::Catalog;
 use gristmill_schemas::JobIdKeys;
 use gristmill_telemetry::{Readiness, Shutdown, admin, health::Component};
@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use crate::{
     admission::Admission,
     config::IngestArgs,
+    dead_letters::DeadLetters,
     http::{self, App},
     job_id_keys,
     jobs::Jobs,
@@ -113,14 +114,15 @@ impl Parts<'_> {
         models_ready.ready();
         let broker = Broker::connect(&args.nats).await?;
         let store = Store::connect(&args.store)?;
+        let streams = Streams::of(args, &broker);
         let started = tokio::select! {
-            started = start((&broker, &args.stream), &store, &self.keys, (&broker_ready, &store_ready)) => started,
+            started = start(&streams, &store, &self.keys, (&broker_ready, &store_ready)) => started,
             () = shutdown.requested() => return Ok(()),
         };
         started?;
         let app = self.app(&broker, &store, (shutdown, background));
         let ring = app.ring.clone().follow(store.clone(), app.jobs.watch.clone());
-        let look = look_after((broker, args.stream.clone()), store, broker_ready, store_ready);
+        let look = look_after(streams, store, broker_ready, store_ready);
         for task in [boxed(ring), boxed(look)] {
             let told = background.clone();
             background.spawn(async move { told.token().run_until_cancelled(task).await });
@@ -150,6 +152,12 @@ impl Parts<'_> {
             limits: args.limits.clone(),
             shutdown: shutdown.clone(),
         };
+        let dead_letters = DeadLetters {
+            store: store.clone(),
+            inputs: DeadInputs::new(broker),
+            submitter: submitter.clone(),
+            keys: Arc::clone(&keys),
+        };
         let jobs = Jobs {
             store: store.clone(),
             watch: Watch::start(store, background),
@@ -161,6 +169,7 @@ impl Parts<'_> {
         App {
             submitter,
             jobs,
+            dead_letters,
             ring: KeyRing::default(),
             catalog,
             admission: Admission::new(&args.limits),
@@ -174,16 +183,42 @@ fn boxed(task: impl Future<Output = ()> + Send + 'static) -> std::pin::Pin<Box<d
     Box::pin(task)
 }
 
+/// What the streams are to be.
+struct Streams {
+    broker: Broker,
+    jobs: StreamArgs,
+    dead_letters: DeadLetterArgs,
+    retention: Duration,
+}
+
+impl Streams {
+    fn of(args: &IngestArgs, broker: &Broker) -> Self {
+        Self {
+            broker: broker.clone(),
+            jobs: args.stream.clone(),
+            dead_letters: args.dead_letters.clone(),
+            retention: args.store.retention.into(),
+        }
+    }
+
+    async fn ensure(&self) -> Result<(), BrokerError> {
+        self.broker.ensure_stream(&self.jobs).await?;
+        let inputs = DeadInputs::new(&self.broker);
+        let kept = (self.jobs.stream_replicas, self.retention);
+        inputs.ensure_stream(&self.dead_letters, kept).await
+    }
+}
+
 /// Waits until the stream is there and the store knows our keys: before that, no id may be signed.
 async fn start(
-    (broker, stream): (&Broker, &StreamArgs),
+    streams: &Streams,
     store: &Store,
     keys: &JobIdKeys,
     (broker_ready, store_ready): (&Component, &Component),
 ) -> anyhow::Result<()> {
     use gristmill_broker::StoreError;
 
-    while let Err(error) = broker.ensure_stream(stream).await {
+    while let Err(error) = streams.ensure().await {
         tracing::warn!(%error, "waiting for the broker");
         broker_ready.degraded(error.to_string());
         tokio::time::sleep(START_PAUSE).await;
@@ -205,22 +240,17 @@ async fn start(
 }
 
 /// Reports how the broker and the store stand, and makes the stream again if the broker has lost it. Never ends.
-async fn look_after(
-    (broker, stream): (Broker, StreamArgs),
-    store: Store,
-    broker_ready: Component,
-    store_ready: Component,
-) {
+async fn look_after(streams: Streams, store: Store, broker_ready: Component, store_ready: Component) {
     let mut ticks = tokio::time::interval(LOOK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        match broker.health() {
+        match streams.broker.health() {
             Ok(()) => broker_ready.ready(),
             Err(trouble) => {
                 broker_ready.degraded(trouble);
-                if broker.is_connected()
-                    && let Err(error) = broker.ensure_stream(&stream).await
+                if streams.broker.is_connected()
+                    && let Err(error) = streams.ensure().await
                 {
                     tracing::warn!(%error, "the stream is not there");
                 }

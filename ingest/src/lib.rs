@@ -6,6 +6,7 @@
 pub mod admission;
 pub mod auth;
 pub mod config;
+pub mod dead_letters;
 pub mod http;
 pub mod ingest;
 pub mod job_id_keys;

@@ -32,6 +32,14 @@ pub struct Submission {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey(String);
 
+impl IdempotencyKey {
+    /// The key of a dead letter's redrive. It has a character that no client's key may have.
+    #[must_use]
+    pub fn of_redrive(id: &JobId) -> Self {
+        Self(format!("redrive {id}"))
+    }
+}
+
 impl FromStr for IdempotencyKey {
     type Err = Refusal;
 

@@ -24,6 +24,10 @@ pub mod field {
     pub const ATTEMPTS: &str = "attempts";
     /// The token of the latest claim that was counted.
     pub const CLAIM: &str = "claim";
+    /// Of a dead letter: the sequence at which the stream keeps the job's inputs, 0 if they could not be kept.
+    pub const DEAD_LETTER: &str = "dead_letter";
+    /// Of a dead letter that was redriven: the id of the job that came of it.
+    pub const REDRIVEN_AS: &str = "redriven_as";
 }
 
 /// `{tenant:bucket}`: everything that must change together carries it.
@@ -41,6 +45,12 @@ pub fn job(tenant: &TenantId, id: &JobId) -> String {
 #[must_use]
 pub fn events(tenant: &TenantId, id: &JobId) -> String {
     format!("gm:{}:events", tag(tenant, id.bucket(BUCKETS)))
+}
+
+/// The sorted set of a bucket's dead letters: ids by when they failed, in microseconds.
+#[must_use]
+pub fn dead_letters(tenant: &TenantId, bucket: u8) -> String {
+    format!("gm:{}:dead-letters", tag(tenant, bucket))
 }
 
 /// The channel that hints at outcomes of a bucket; its messages are job ids. A hint may be lost, the hash is the truth.

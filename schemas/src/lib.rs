@@ -6,6 +6,7 @@
 pub mod api;
 pub mod codec;
 pub mod datatype;
+pub mod dead_letter;
 pub mod digest;
 pub mod envelope;
 pub mod failure;

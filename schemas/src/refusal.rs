@@ -46,6 +46,8 @@ pub enum RefusalCode {
     Forbidden,
     JobNotFound,
     JobGone,
+    DeadLetterNotFound,
+    InputGone,
     NoOutcomeYet,
     NotSucceeded,
     AlreadyTerminal,
@@ -129,6 +131,8 @@ codes! {
     Forbidden "forbidden" 403 7 "The API key does not allow this";
     JobNotFound "job_not_found" 404 5 "There is no such job";
     JobGone "job_gone" 410 5 "The job's retention has passed";
+    DeadLetterNotFound "dead_letter_not_found" 404 5 "There is no such dead letter";
+    InputGone "input_gone" 410 5 "The inputs are not kept any more";
     NoOutcomeYet "no_outcome_yet" 409 9 "The job has no outcome yet";
     NotSucceeded "not_succeeded" 409 9 "The job did not succeed, so there is no result";
     AlreadyTerminal "already_terminal" 409 9 "The job has ended already";

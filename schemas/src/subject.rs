@@ -10,6 +10,17 @@ use crate::{
 pub const STREAM: &str = "JOBS";
 /// What the stream listens to.
 pub const WILDCARD: &str = "jobs.>";
+/// The stream that keeps the inputs of jobs that failed.
+pub const DEAD_LETTERS: &str = "DEAD_LETTERS";
+/// What that stream listens to.
+pub const DEAD_LETTERS_WILDCARD: &str = "dead-letters.>";
+
+/// Where the inputs of a tenant's failed jobs are kept: one subject a tenant, so that each has a bound of its own.
+#[must_use]
+pub fn dead_letters(tenant: &TenantId) -> String {
+    format!("dead-letters.{tenant}")
+}
+
 /// The number of tenant groups: tenants of one group wait behind each other, groups do not.
 pub const TENANT_GROUPS: u8 = 8;
 

@@ -23,6 +23,8 @@ gristmill_telemetry::metrics! {
     pub(crate) counter jobs_ended = "gristmill_jobs_ended_total" { model, state };
     /// Jobs that failed, by code.
     pub(crate) counter jobs_failed = "gristmill_jobs_failed_total" { model, code };
+    /// Jobs that failed and whose inputs could not be kept for their dead letter.
+    pub(crate) counter dead_inputs_lost = "gristmill_dead_inputs_lost_total" { model };
     /// Claims or commits that found the job ended already, or a newer attempt in charge.
     pub(crate) counter jobs_passed_over = "gristmill_jobs_passed_over_total" { model };
     /// Rows that wait in this worker for an engine call.

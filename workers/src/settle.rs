@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gristmill_broker::{BrokerClock, Claim, ClaimRequest, Settled, Settlement, Store, StoreError};
+use futures_util::{StreamExt, stream};
+use gristmill_broker::{
+    BrokerClock, Claim, ClaimRequest, DeadInputs, KeptInput, Settled, Settlement, Store, StoreError,
+};
 use gristmill_schemas::{Failure, FailureCode, JobResult, JobState, Lineage, Outcome};
 use tokio::sync::watch;
 
@@ -19,10 +22,14 @@ use crate::{
 /// Pauses between tries while the store is away: doubled from the first to the last.
 const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
+/// How many failed jobs' inputs are on their way to the broker at once.
+const KEPT_AT_ONCE: usize = 16;
+
 /// Claims and commits jobs of one model's version.
 #[derive(Debug)]
 pub(crate) struct Settler {
     pub(crate) store: Store,
+    pub(crate) dead_inputs: DeadInputs,
     pub(crate) clock: BrokerClock,
     pub(crate) about: Provenancer,
     pub(crate) max_attempts: u32,
@@ -37,6 +44,8 @@ pub(crate) struct Ended {
     outcome: Outcome,
     lineage: Lineage,
     fence: Option<u32>,
+    /// Where a failed job's inputs are kept.
+    input: Option<KeptInput>,
 }
 
 impl Settler {
@@ -56,6 +65,7 @@ impl Settler {
             outcome,
             lineage,
             fence,
+            input: None,
         })
     }
 
@@ -182,6 +192,7 @@ impl Settler {
         let mut pause = RETRY_PAUSES.0;
         let started = Instant::now();
         let any = !ended.is_empty();
+        self.keep_inputs(&mut ended).await;
         while !ended.is_empty() {
             match self.try_commit(ended).await {
                 (left, None) => ended = left,
@@ -196,6 +207,24 @@ impl Settler {
         }
     }
 
+    /// Keeps what failed jobs were given, for their dead letters. Where that cannot be done soon, the failure is committed
+    /// without: that a job ends matters more than that it can be redriven.
+    async fn keep_inputs(&self, ended: &mut [Ended]) {
+        let failed = ended
+            .iter_mut()
+            .filter(|ended| ended.outcome.state() == JobState::Failed);
+        let kept = stream::iter(failed).for_each_concurrent(KEPT_AT_ONCE, async |ended| {
+            match self.dead_inputs.keep(&ended.held.job).await {
+                Ok(kept) => ended.input = Some(kept),
+                Err(error) => {
+                    metrics::dead_inputs_lost(self.model().to_owned()).increment(1);
+                    tracing::warn!(%error, job.id = %ended.held.job.id, "a failed job's inputs are not kept");
+                }
+            }
+        });
+        kept.await;
+    }
+
     /// One try; what is left has to be tried again.
     async fn try_commit(&self, ended: Vec<Ended>) -> (Vec<Ended>, Option<StoreError>) {
         let settlements: Vec<Settlement<'_>> = ended
@@ -205,6 +234,7 @@ impl Settler {
                 outcome: &ended.outcome,
                 lineage: &ended.lineage,
                 fence: ended.fence,
+                input: ended.input,
             })
             .collect();
         let answers = match self.store.settle_all(&settlements).await {
@@ -228,8 +258,15 @@ impl Settler {
 
     async fn account(&self, ended: Ended, settled: Settled) {
         let Ended {
-            held, outcome, lineage, ..
+            held,
+            outcome,
+            lineage,
+            input,
+            ..
         } = ended;
+        if let (Some(input), Settled::Lost(_) | Settled::Stale) = (input, settled) {
+            self.dead_inputs.forget(input).await;
+        }
         let model = self.model();
         match settled {
             Settled::Won => {

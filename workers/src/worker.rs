@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
-use gristmill_broker::{Broker, Store};
+use gristmill_broker::{Broker, DeadInputs, Store};
 use gristmill_models::{ArtifactStore, ModelVersion};
 use gristmill_schemas::{
     lineage::{ModelRecord, WorkerRecord},
@@ -72,10 +72,11 @@ pub async fn run(args: WorkerArgs, readiness: Readiness, shutdown: Shutdown) -> 
     let drained = Shutdown::new();
     heartbeat::start(Arc::clone(&leases), HEARTBEAT, drained.clone())?;
     let lines = loaded.into_iter().map(|(version, engine, about)| {
-        let (store, clock) = (store.clone(), broker.clock());
+        let (store, dead_inputs, clock) = (store.clone(), DeadInputs::new(&broker), broker.clock());
         let max_attempts = args.holding.max_attempts;
         let settler = Settler {
             store,
+            dead_inputs,
             clock,
             about,
             max_attempts,

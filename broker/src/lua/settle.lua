@@ -1,11 +1,18 @@
--- Ends a job, if it has not ended: state, outcome, lineage, event and hint in one step.
--- KEYS: job, events. ARGV: id, state, outcome, lineage, fence ('' = any attempt may), retention in ms, events kept, hints
+-- Ends a job, if it has not ended: state, outcome, lineage, event and hint in one step, and for a failure its dead letter.
+-- KEYS: job, events, dead letters. ARGV: id, state, outcome, lineage, fence ('' = any attempt may), retention in ms,
+-- events kept, hints, where a failed job's inputs are kept ('' = this is no failure)
 local ended = redis.call('HGET', KEYS[1], 'state')
 if ended then return ended end
 if ARGV[5] ~= '' and (redis.call('HGET', KEYS[1], 'attempts') or '1') ~= ARGV[5] then return 'stale' end
 local now = redis.call('TIME')
 local micros = string.format('%d%06d', now[1], now[2])
 redis.call('HSET', KEYS[1], 'state', ARGV[2], 'outcome', ARGV[3], 'lineage', ARGV[4], 'committed_at', micros)
+if ARGV[9] ~= '' then
+    redis.call('HSET', KEYS[1], 'dead_letter', ARGV[9])
+    redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', string.format('%d', tonumber(micros) - ARGV[6] * 1000))
+    redis.call('ZADD', KEYS[3], micros, ARGV[1])
+    redis.call('PEXPIRE', KEYS[3], ARGV[6])
+end
 redis.call('PEXPIRE', KEYS[1], ARGV[6])
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[7], '*', 'id', ARGV[1], 'state', ARGV[2])
 redis.call('PEXPIRE', KEYS[2], ARGV[6])

@@ -16,6 +16,7 @@ async fn settle(bench: &StoreBench, ended: &(Outcome, Lineage), fence: Option<u3
         outcome: &ended.0,
         lineage: &ended.1,
         fence,
+        input: None,
     };
     let settled = within("the settlement", bench.store.settle_all(&[settlement])).await;
     settled.unwrap().remove(0)
@@ -106,6 +107,7 @@ async fn settlements_of_one_pipeline_stand_each_for_itself() {
             outcome,
             lineage,
             fence: (outcome.state() == JobState::Failed).then_some(1),
+            input: None,
         })
         .collect();
     let settled = bench.store.settle_all(&settlements).await.unwrap();

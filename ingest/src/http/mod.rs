@@ -2,6 +2,7 @@
 //! means is decided in [`crate::submit`] and [`crate::jobs`].
 
 mod body;
+mod dead_letters;
 mod docs;
 mod events;
 mod host;
@@ -34,6 +35,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     admission::Admission,
     config::{HttpArgs, LimitArgs},
+    dead_letters::DeadLetters,
     jobs::Jobs,
     keys::KeyRing,
     metrics,
@@ -48,6 +50,8 @@ pub struct App {
     pub submitter: Submitter,
     /// Jobs after that.
     pub jobs: Jobs,
+    /// Those that failed.
+    pub dead_letters: DeadLetters,
     /// Who may call.
     pub ring: KeyRing,
     /// The models.
@@ -87,6 +91,11 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(jobs::lineage))
         .routes(routes!(events::open))
         .routes(routes!(jobs::cancel))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::read, dead_letters::discard))
+        .routes(routes!(dead_letters::redrive))
+        .routes(routes!(dead_letters::many::redrive))
+        .routes(routes!(dead_letters::many::discard))
         .routes(routes!(models::list))
         .routes(routes!(models::read))
 }

@@ -49,7 +49,7 @@ pub(crate) struct Small {
 
 impl Small {
     pub(crate) fn new(graph: &str) -> Self {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/graphs/{graph}.onnx"));
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../models/tests/graphs/{graph}.onnx"));
         let graph_bytes = fs::read(file).unwrap();
         let artifacts = tempfile::tempdir().unwrap();
         let sha256 = store(artifacts.path(), &graph_bytes);

@@ -33,7 +33,9 @@ DATATYPES = {
 
 def main() -> None:
     write("pick", pick())
+    write("pick_any", pick_any())
     write("spin", spin())
+    write("allocate", allocate())
     write("total", total())
     write("every_datatype", every_datatype())
 
@@ -44,6 +46,31 @@ def pick():
     node = helper.make_node("Gather", ["table", "x"], ["y"])
     return helper.make_graph([node], "pick", [value("x", TensorProto.INT64, ["n"])],
                              [value("y", TensorProto.INT64, ["n"])], [table])
+
+
+def pick_any():
+    """x INT64 [n] -> y INT64 [n]: as pick, but every x is taken modulo 16: the version that mends it."""
+    table = helper.make_tensor("table", TensorProto.INT64, [16], [i * i for i in range(16)])
+    sixteen = helper.make_tensor("sixteen", TensorProto.INT64, [], [16])
+    nodes = [helper.make_node("Mod", ["x", "sixteen"], ["place"]),
+             helper.make_node("Gather", ["table", "place"], ["y"])]
+    return helper.make_graph(nodes, "pick_any", [value("x", TensorProto.INT64, ["n"])],
+                             [value("y", TensorProto.INT64, ["n"])], [table, sixteen])
+
+
+def allocate():
+    """x INT64 [n] -> y INT64 [n]: x itself, after as many bytes were allocated as the largest x says."""
+    filler = helper.make_tensor("filler", TensorProto.INT8, [1], [0])
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["bytes"], keepdims=1),
+        helper.make_node("ConstantOfShape", ["bytes"], ["block"], value=filler),
+        helper.make_node("Size", ["block"], ["size"]),
+        helper.make_node("Mul", ["size", "zero"], ["nothing"]),
+        helper.make_node("Add", ["x", "nothing"], ["y"]),
+    ]
+    constants = [helper.make_tensor("zero", TensorProto.INT64, [], [0])]
+    return helper.make_graph(nodes, "allocate", [value("x", TensorProto.INT64, ["n"])],
+                             [value("y", TensorProto.INT64, ["n"])], constants)
 
 
 def spin():
