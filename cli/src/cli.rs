@@ -4,8 +4,8 @@ use clap::{Args, Command as Definition, CommandFactory, FromArgMatches, Parser, 
 
 use crate::{
     commands::{
-        ingest::IngestCommand, job::JobCommand, keys::KeysCommand, loadtest::LoadtestCommand, models::ModelsCommand,
-        submit::SubmitCommand, worker::WorkerCommand,
+        dlq::DlqCommand, ingest::IngestCommand, job::JobCommand, keys::KeysCommand, loadtest::LoadtestCommand,
+        models::ModelsCommand, submit::SubmitCommand, worker::WorkerCommand,
     },
     up::UpCommand,
 };
@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Submit(Box<SubmitCommand>),
     /// Look at a job, follow it, cancel it
     Job(JobCommand),
+    /// List, read, redrive and drop the dead letters of failed jobs
+    Dlq(Box<DlqCommand>),
     /// List the models, or describe one
     Models(ModelsCommand),
     /// Make, list and revoke API keys (for operators: speaks to the store)
@@ -49,6 +51,7 @@ impl Command {
             Self::Worker(command) => command.run().await,
             Self::Submit(command) => command.run().await,
             Self::Job(command) => command.run().await,
+            Self::Dlq(command) => command.run().await,
             Self::Models(command) => command.run().await,
             Self::Keys(command) => command.run().await,
             Self::Loadtest(command) => command.run().await,

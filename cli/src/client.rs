@@ -4,12 +4,13 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context;
 use gristmill_schemas::{
-    InferRequest, Lineage, ModelName,
+    InferRequest, JobId, Lineage, ModelName,
     api::{JobView, ModelList, ModelView, Problem},
     codec,
+    dead_letter::{DeadLetterDetail, DeadLetterPage, DeadLetterResults, MAX_PAGE},
 };
 use reqwest::{Method, RequestBuilder, Url, header};
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     refused::Refused,
@@ -162,6 +163,29 @@ impl Client {
     /// A job's lineage.
     pub(crate) async fn lineage(&self, id: &str) -> Result<Lineage, ClientError> {
         self.json(&format!("v1/jobs/{id}/lineage")).await
+    }
+
+    /// Some dead letters, from the newest or from a cursor on.
+    pub(crate) async fn dead_letter_page(&self, cursor: Option<&str>) -> Result<DeadLetterPage, ClientError> {
+        let from = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
+        self.json(&format!("v1/dead-letters?limit={MAX_PAGE}{from}")).await
+    }
+
+    /// One dead letter.
+    pub(crate) async fn dead_letter(&self, id: &JobId, inputs: bool) -> Result<DeadLetterDetail, ClientError> {
+        let include = if inputs { "?include=inputs" } else { "" };
+        self.json(&format!("v1/dead-letters/{id}{include}")).await
+    }
+
+    /// Redrives or drops many dead letters.
+    pub(crate) async fn dead_letters(
+        &self,
+        action: &str,
+        many: &impl Serialize,
+    ) -> Result<DeadLetterResults, ClientError> {
+        let call = self.call(Method::POST, &format!("v1/dead-letters/{action}"), Duration::ZERO);
+        let body = self.answer(call.json(many)).await?;
+        serde_json::from_slice(&body).map_err(|error| ClientError::Unreadable(error.to_string()))
     }
 
     /// Every model, in short.

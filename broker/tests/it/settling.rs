@@ -247,3 +247,38 @@ async fn lineage_is_completed_for_an_ended_job_and_for_no_other() {
     assert_eq!(record.outcome().unwrap(), outcome);
     assert!(bench.store.read(&tenant(), &unknown).await.unwrap().is_none());
 }
+
+#[tokio::test]
+async fn dead_letter_is_listed_once_and_is_off_the_list_once_buried() {
+    let bench = StoreBench::start().await;
+    let (failed, other, cancelled) = (id(), id(), id());
+    for ended in [
+        &failure(failed),
+        &failure(other),
+        &ended(cancelled, JobResult::Cancelled),
+    ] {
+        assert_eq!(settle(&bench, ended, None).await, Ok(Settled::Won));
+    }
+    assert_eq!(
+        settle(&bench, &failure(failed), None).await,
+        Ok(Settled::Lost(JobState::Failed))
+    );
+    let list = async || {
+        let places = within("the list", bench.store.dead_letters(&tenant(), None, 10))
+            .await
+            .unwrap();
+        places.into_iter().map(|place| place.id).collect::<Vec<_>>()
+    };
+    assert_eq!(list().await, [other, failed]);
+    let records = bench.store.dead_letter_records(&tenant(), &[failed, cancelled]).await;
+    let records = records.unwrap();
+    let record = records[0].as_ref().unwrap();
+    assert_eq!((record.input, record.redriven_as), (None, None));
+    assert!(records[1].is_none());
+    for (redriven_as, taken) in [(Some(&other), Some(None)), (None, None)] {
+        assert_eq!(bench.store.bury(&tenant(), &failed, redriven_as).await, Ok(taken));
+    }
+    assert_eq!(list().await, [other]);
+    let records = bench.store.dead_letter_records(&tenant(), &[failed]).await.unwrap();
+    assert_eq!(records[0].as_ref().unwrap().redriven_as, Some(other));
+}

@@ -1,5 +1,6 @@
 //! How results are written: tables for people, JSON for programs. Everything but results goes to stderr.
 
+mod fields;
 mod job;
 mod table;
 mod tensor;
@@ -9,6 +10,7 @@ use std::io::{self, ErrorKind, Write};
 use serde::Serialize;
 
 pub(crate) use self::{
+    fields::fields,
     job::of_job,
     table::{Table, properties},
 };

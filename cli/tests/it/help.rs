@@ -5,7 +5,7 @@
 
 use crate::gristmill::{run, stdout};
 
-const COMMANDS: [&[&str]; 16] = [
+const COMMANDS: [&[&str]; 21] = [
     &[],
     &["up"],
     &["ingest"],
@@ -16,6 +16,11 @@ const COMMANDS: [&[&str]; 16] = [
     &["job", "watch"],
     &["job", "cancel"],
     &["job", "lineage"],
+    &["dlq"],
+    &["dlq", "list"],
+    &["dlq", "show"],
+    &["dlq", "redrive"],
+    &["dlq", "drop"],
     &["models"],
     &["keys"],
     &["keys", "create"],

@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 use gristmill_e2e::{
-    Client, Process, Stack,
+    Client, Process, Stack, binary,
     graphs::{self, request, values},
     wait::until,
 };
@@ -212,5 +212,44 @@ async fn job_that_kills_its_workers_is_given_up_after_its_attempts_and_its_neigh
     let listed = page(&client, "").await?.dead_letters;
     assert_eq!(listed.len(), 1);
     assert!(listed[0].input_kept && listed[0].attempts == 3, "{listed:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn people_list_show_redrive_and_drop_by_the_command_line() -> anyhow::Result<()> {
+    let bench = Bench::start().await?;
+    let (url, key) = (bench.stack.url()?, bench.stack.api_key("owner").await?);
+    let client = Client::new(&url, &key);
+    let _worker = bench.worker("worker", &[]).await?;
+    let views = submitted(&client, "pick", &[20, 21, 22]).await?;
+    let gristmill = async |args: &[&str]| {
+        let mut command = tokio::process::Command::new(binary::gristmill()?);
+        command.args(["dlq"]).args(args).env("GRISTMILL_OUTPUT", "json");
+        let ended = command.envs([("GRISTMILL_URL", &url), ("GRISTMILL_API_KEY", &key)]);
+        let ended = ended.output().await?;
+        let words = String::from_utf8(ended.stdout)?;
+        anyhow::Ok((
+            ended.status.success(),
+            serde_json::from_str(&words).unwrap_or(serde_json::Value::Null),
+        ))
+    };
+    let (_, listed) = gristmill(&["list", "--model", "pick", "--code", "inference_failed"]).await?;
+    assert_eq!(listed.as_array().map(Vec::len), Some(3));
+    let (_, none) = gristmill(&["list", "--code", "attempts_exhausted"]).await?;
+    assert_eq!(none, json!([]));
+    let id = views[0].id.to_string();
+    let (_, shown) = gristmill(&["show", &id, "--inputs"]).await?;
+    assert_eq!(shown["inputs"][0]["data"], json!([20]));
+    let (dropped, _) = gristmill(&["drop", &id]).await?;
+    assert!(dropped);
+    let (again, results) = gristmill(&["drop", &id]).await?;
+    assert!(!again, "{results}");
+    let (redriven, results) = gristmill(&["redrive", "--all", "--version", "2"]).await?;
+    assert!(redriven, "{results}");
+    for result in results.as_array().into_iter().flatten() {
+        let id = result["redriven_as"].as_str().unwrap_or_default();
+        assert_eq!(client.job(id, 30).await?.status, JobState::Succeeded);
+    }
+    assert_eq!(gristmill(&["list"]).await?.1, json!([]));
     Ok(())
 }
