@@ -16,6 +16,7 @@ pub(crate) const PROBLEMS: &str = "x-gristmill-problems";
     ),
     tags(
         (name = "jobs", description = "Submitting jobs and what becomes of them."),
+        (name = "dead letters", description = "Jobs that failed: reading, redriving and dropping them."),
         (name = "models", description = "What can be asked for."),
     ),
     components(schemas(api::Problem)),

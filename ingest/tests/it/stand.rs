@@ -166,9 +166,9 @@ impl Stand {
     pub(crate) async fn envelopes(&self) -> u64 {
         let url = format!("{}/jsz?streams=1", self.servers.nats.options().monitor_url());
         let state: Value = self.http.get(url).send().await.unwrap().json().await.unwrap();
-        let stream = &state["account_details"][0]["stream_detail"][0];
-        assert_eq!(stream["name"], "JOBS", "{state}");
-        stream["state"]["messages"].as_u64().unwrap()
+        let streams = state["account_details"][0]["stream_detail"].as_array().unwrap();
+        let jobs = streams.iter().find(|stream| stream["name"] == "JOBS");
+        jobs.unwrap()["state"]["messages"].as_u64().unwrap()
     }
 }
 
