@@ -4,7 +4,7 @@ CARGO ?= cargo
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check fmt clippy deny doc probe
+.PHONY: help setup demo up test chaos check fmt clippy deny doc probe
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,10 @@ up: setup ## build release and serve on this machine until Ctrl-C
 test: setup ## every test: unit, against real servers, across processes
 	$(CARGO) build --locked --workspace --all-targets
 	$(CARGO) test --locked --workspace
+
+chaos: setup ## break a running pipeline in every way there is; the table goes to docs/RELIABILITY.md (half an hour)
+	$(CARGO) build --release --locked -p gristmill-cli -p gristmill-e2e --bins
+	target/release/chaos --page docs/RELIABILITY.md
 
 check: fmt clippy deny doc ## all that CI asks besides the tests
 

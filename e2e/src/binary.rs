@@ -4,16 +4,18 @@ use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
 
-/// The binary that the same build has made: beside the test's own, one folder up.
+/// The binary that the same build has made: beside this program, or one folder up if this is a test.
 ///
 /// # Errors
 /// It is not there.
 pub fn gristmill() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe().context("the test's own path")?;
-    let profile = own
-        .parent()
-        .and_then(std::path::Path::parent)
-        .context("a test lies in target/<profile>/deps")?;
+    let beside = own.parent().context("a program lies in a folder")?;
+    let profile = if beside.ends_with("deps") {
+        beside.parent().context("a test lies in target/<profile>/deps")?
+    } else {
+        beside
+    };
     let binary = profile.join("gristmill");
     ensure!(
         binary.is_file(),

@@ -28,6 +28,20 @@ impl Client {
         }
     }
 
+    /// Host and port, for who speaks HTTP himself.
+    ///
+    /// # Errors
+    /// Its URL has another scheme.
+    pub fn address(&self) -> anyhow::Result<&str> {
+        self.url.strip_prefix("http://").context("plain HTTP")
+    }
+
+    /// What stands in its `Authorization` header.
+    #[must_use]
+    pub fn authorization(&self) -> String {
+        format!("Bearer {}", self.api_key)
+    }
+
     /// Any request, with the key.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http

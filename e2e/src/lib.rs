@@ -2,6 +2,7 @@
 //! which a test may kill, pause and start again.
 
 pub mod binary;
+pub mod chaos;
 pub mod client;
 pub mod graphs;
 pub mod load;

@@ -42,7 +42,7 @@ impl Stack {
         Ok(Self { ingest, servers, dir })
     }
 
-    fn ingest_args(servers: &Pair, keys: &Path) -> Vec<String> {
+    pub(crate) fn ingest_args(servers: &Pair, keys: &Path) -> Vec<String> {
         let mut args = vec!["ingest".to_owned(), "--listen".to_owned(), "127.0.0.1:0".to_owned()];
         args.extend([
             "--create-job-id-keys".to_owned(),
@@ -53,7 +53,7 @@ impl Stack {
         args
     }
 
-    fn server_args(servers: &Pair) -> [String; 4] {
+    pub(crate) fn server_args(servers: &Pair) -> [String; 4] {
         [
             "--nats-url".to_owned(),
             servers.nats.url(),
@@ -86,24 +86,9 @@ impl Stack {
     /// # Errors
     /// The store cannot be written.
     pub async fn api_key(&self, tenant: &str) -> anyhow::Result<String> {
-        let store = self.store()?;
-        let key = ApiKey::generate()?;
-        let record = ApiKeyRecord {
-            tenant: tenant.parse::<TenantId>()?,
-            secret_digest: key.secret.digest(),
-            name: "e2e".to_owned(),
-            created_at: SystemTime::now().into(),
-            revoked_at: None,
-        };
-        store.put_api_key(&key.id, &record).await?;
-        let text = key.reveal();
-        let client = Client::new(&self.url()?, &text);
-        crate::wait::until("the ingest to know a new key", || {
-            let call = client.request(reqwest::Method::GET, "/v1/models");
-            async move { Ok(call.send().await?.status().is_success().then_some(())) }
-        })
-        .await?;
-        Ok(text)
+        let key = new_api_key(&self.store()?, tenant).await?;
+        until_known(&key, &self.url()?).await?;
+        Ok(key)
     }
 
     /// A client of a tenant with a key of its own.
@@ -119,11 +104,7 @@ impl Stack {
     /// # Errors
     /// Its URL is not one.
     pub fn store(&self) -> anyhow::Result<Store> {
-        let args = StoreArgs {
-            redis_url: self.servers.redis.url(),
-            retention: Span::from_secs(24 * 3600),
-        };
-        Ok(Store::connect(&args)?)
+        store_of(&self.servers)
     }
 
     /// Envelopes that the stream holds.
@@ -143,4 +124,37 @@ impl Stack {
             .state
             .messages)
     }
+}
+
+/// The store of these servers, as an operator reaches it.
+pub(crate) fn store_of(servers: &Pair) -> anyhow::Result<Store> {
+    let args = StoreArgs {
+        redis_url: servers.redis.url(),
+        retention: Span::from_secs(24 * 3600),
+    };
+    Ok(Store::connect(&args)?)
+}
+
+/// Writes a fresh API key of a tenant to the store.
+pub(crate) async fn new_api_key(store: &Store, tenant: &str) -> anyhow::Result<String> {
+    let key = ApiKey::generate()?;
+    let record = ApiKeyRecord {
+        tenant: tenant.parse::<TenantId>()?,
+        secret_digest: key.secret.digest(),
+        name: "e2e".to_owned(),
+        created_at: SystemTime::now().into(),
+        revoked_at: None,
+    };
+    store.put_api_key(&key.id, &record).await?;
+    Ok(key.reveal())
+}
+
+/// Waits until an ingest knows a new key.
+pub(crate) async fn until_known(key: &str, url: &str) -> anyhow::Result<()> {
+    let client = Client::new(url, key);
+    crate::wait::until("the ingest to know a new key", || {
+        let call = client.request(reqwest::Method::GET, "/v1/models");
+        async move { Ok(call.send().await?.status().is_success().then_some(())) }
+    })
+    .await
 }

@@ -1,0 +1,331 @@
+//! A row's processes: both servers, ingests and workers, each of which may be killed, paused and started again on the same
+//! address and data. It injects nothing by itself.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context;
+use gristmill_broker::Store;
+use gristmill_servers::{Durability, Pair, Signal};
+use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
+
+use crate::{
+    Client, Process, Stack,
+    chaos::{caller::Caller, history::History, plan::TENANTS},
+    scrape, stack,
+};
+
+/// How a row's processes are started.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// Further flags of both ingests.
+    pub ingest_flags: Vec<&'static str>,
+    /// Further flags of every worker.
+    pub worker_flags: Vec<&'static str>,
+    /// Workers that run from the beginning.
+    pub workers: usize,
+    /// What both stores promise to keep.
+    pub durability: Durability,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            ingest_flags: Vec::new(),
+            worker_flags: Vec::new(),
+            workers: 2,
+            durability: Durability::PowerLoss,
+        }
+    }
+}
+
+/// What every worker is told: the shortest `ack_wait` there is, so that rows are short.
+const WORKER_FLAGS: [&str; 6] = [
+    "--model",
+    super::question::MODEL,
+    "--ack-wait",
+    "3s",
+    "--pull-expires",
+    "2s",
+];
+/// Who does not answer for so long is not asked for his metrics.
+const ANSWER_LIMIT: Duration = Duration::from_millis(500);
+/// Debug lines tell of every job: a secret that leaks there leaks.
+const LOG_LEVEL: [&str; 2] = ["--log", "info,gristmill=debug"];
+
+/// One ingest or worker over all its lives.
+#[derive(Debug)]
+pub struct Member {
+    name: String,
+    args: Vec<String>,
+    dir: PathBuf,
+    process: Option<Process>,
+    /// The metrics of its earlier lives, as they last were.
+    bygone: Vec<String>,
+}
+
+impl Member {
+    async fn start(name: String, args: Vec<String>, dir: &Path) -> anyhow::Result<Self> {
+        let mut member = Self {
+            name,
+            args,
+            dir: dir.to_owned(),
+            process: None,
+            bygone: Vec::new(),
+        };
+        member.revive().await?;
+        Ok(member)
+    }
+
+    /// Starts it again, where it was before.
+    ///
+    /// # Errors
+    /// It does not become ready.
+    pub async fn revive(&mut self) -> anyhow::Result<()> {
+        self.process = Some(Process::start(&self.name, &self.args, &self.dir).await?);
+        Ok(())
+    }
+
+    /// The process, if it lives.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn process(&self) -> anyhow::Result<&Process> {
+        self.process.as_ref().with_context(|| format!("{} is dead", self.name))
+    }
+
+    /// Kills it as a power switch would, after noting its metrics if it answers.
+    ///
+    /// # Errors
+    /// The operating system refuses.
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        self.note_metrics().await;
+        match self.process.take() {
+            Some(mut process) => process.kill().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Stops it, gives the servers time to send it what it will never take, and kills it.
+    ///
+    /// # Errors
+    /// It is dead, or the operating system refuses.
+    pub async fn kill_with_hands_full(&mut self, stopped_for: Duration) -> anyhow::Result<()> {
+        self.note_metrics().await;
+        let mut process = self.process.take().with_context(|| format!("{} is dead", self.name))?;
+        process.signal(Signal::SIGSTOP)?;
+        sleep(stopped_for).await;
+        process.kill().await
+    }
+
+    async fn note_metrics(&mut self) {
+        let Some(process) = &self.process else { return };
+        let asked = timeout(ANSWER_LIMIT, scrape::text(&process.at.admin_url)).await;
+        self.bygone.extend(asked.ok().and_then(Result::ok));
+    }
+
+    /// Its metrics, those of its earlier lives first.
+    async fn metrics(&self) -> anyhow::Result<Vec<String>> {
+        let mut texts = self.bygone.clone();
+        if let Some(process) = &self.process {
+            texts.push(scrape::text(&process.at.admin_url).await?);
+        }
+        Ok(texts)
+    }
+
+    /// Asks it to end and says whether it drained and ended well.
+    ///
+    /// # Errors
+    /// It is dead, or the operating system refuses.
+    pub async fn terminate(&mut self) -> anyhow::Result<bool> {
+        self.note_metrics().await;
+        let mut process = self.process.take().with_context(|| format!("{} is dead", self.name))?;
+        process.terminate().await
+    }
+
+    /// Stops or continues it.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        self.process()?.signal(signal)
+    }
+
+    /// The sum of one of its metrics over all its lives, as far as they could be asked.
+    ///
+    /// # Errors
+    /// It lives and does not answer.
+    pub async fn metric(&self, name: &str, with: &str) -> anyhow::Result<f64> {
+        let texts = self.metrics().await?;
+        texts.iter().map(|text| scrape::sum_in(text, name, with)).sum()
+    }
+}
+
+/// The processes. Dropping it ends them.
+#[derive(Debug)]
+pub struct Cluster {
+    /// Two of them.
+    pub ingests: Vec<Member>,
+    /// As many as the row wants.
+    pub workers: Vec<Member>,
+    /// nats-server and redis-server.
+    pub servers: Pair,
+    keys: Vec<String>,
+    setup: Setup,
+    dir: TempDir,
+}
+
+impl Cluster {
+    /// Starts everything, and makes an API key for each tenant.
+    ///
+    /// # Errors
+    /// A part cannot be started.
+    pub async fn start(setup: Setup) -> anyhow::Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let servers = Pair::start(setup.durability, dir.path()).await?;
+        let mut cluster = Self {
+            ingests: Vec::new(),
+            workers: Vec::new(),
+            servers,
+            keys: Vec::new(),
+            setup,
+            dir,
+        };
+        for number in 1..=2 {
+            cluster.add_ingest(number).await?;
+        }
+        for _ in 0..cluster.setup.workers {
+            cluster.add_worker().await?;
+        }
+        let store = cluster.store()?;
+        for tenant in TENANTS {
+            let key = stack::new_api_key(&store, tenant).await?;
+            for ingest in &cluster.ingests {
+                stack::until_known(&key, &url(ingest)?).await?;
+            }
+            cluster.keys.push(key);
+        }
+        Ok(cluster)
+    }
+
+    async fn add_ingest(&mut self, number: usize) -> anyhow::Result<()> {
+        let mut args = Stack::ingest_args(&self.servers, &self.dir.path().join("keys.json"));
+        args.extend(self.setup.ingest_flags.iter().map(|flag| (*flag).to_owned()));
+        args.extend(LOG_LEVEL.map(str::to_owned));
+        let mut ingest = Member::start(format!("ingest-{number}"), args, self.dir.path()).await?;
+        // its next life is to be found where this one is
+        let address = url(&ingest)?.trim_start_matches("http://").to_owned();
+        if let Some(listen) = ingest.args.iter_mut().find(|arg| *arg == "127.0.0.1:0") {
+            *listen = address;
+        }
+        self.ingests.push(ingest);
+        Ok(())
+    }
+
+    /// Starts one more worker.
+    ///
+    /// # Errors
+    /// It does not become ready.
+    pub async fn add_worker(&mut self) -> anyhow::Result<()> {
+        let mut args = vec!["worker".to_owned()];
+        args.extend(Stack::server_args(&self.servers));
+        args.extend(WORKER_FLAGS.iter().chain(&LOG_LEVEL).map(|flag| (*flag).to_owned()));
+        args.extend(self.setup.worker_flags.iter().map(|flag| (*flag).to_owned()));
+        let name = format!("worker-{}", self.workers.len() + 1);
+        self.workers.push(Member::start(name, args, self.dir.path()).await?);
+        Ok(())
+    }
+
+    /// The store, as an operator reaches it.
+    ///
+    /// # Errors
+    /// Its URL is not one.
+    pub fn store(&self) -> anyhow::Result<Store> {
+        stack::store_of(&self.servers)
+    }
+
+    /// A client for each tenant, with both doors.
+    ///
+    /// # Errors
+    /// An ingest did not say where it is.
+    pub fn callers(&self, history: &History) -> anyhow::Result<Vec<Caller>> {
+        let urls = self.ingests.iter().map(url).collect::<anyhow::Result<Vec<_>>>()?;
+        let caller = |(tenant, key): (usize, &String)| Caller {
+            tenant,
+            doors: urls.iter().map(|url| Client::new(url, key)).collect(),
+            history: history.clone(),
+        };
+        Ok(self.keys.iter().enumerate().map(caller).collect())
+    }
+
+    /// A metric of all workers together, over all their lives.
+    ///
+    /// # Errors
+    /// One does not answer.
+    pub async fn of_workers(&self, name: &str, with: &str) -> anyhow::Result<u64> {
+        sum(&self.workers, name, with).await
+    }
+
+    /// A metric of both ingests together, over all their lives.
+    ///
+    /// # Errors
+    /// One does not answer.
+    pub async fn of_ingests(&self, name: &str, with: &str) -> anyhow::Result<u64> {
+        sum(&self.ingests, name, with).await
+    }
+
+    /// Where in logs and metrics a secret of an API key stands.
+    ///
+    /// # Errors
+    /// A process does not answer, or the folder cannot be read.
+    pub async fn leaked_secrets(&self) -> anyhow::Result<Vec<String>> {
+        let secrets: Vec<&str> = self.keys.iter().filter_map(|key| key.rsplit('_').next()).collect();
+        let mut texts = Vec::new();
+        for place in [
+            self.dir.path().to_owned(),
+            self.dir.path().join("nats"),
+            self.dir.path().join("redis"),
+        ] {
+            for entry in std::fs::read_dir(place)? {
+                let path = entry?.path();
+                if path.extension().is_some_and(|extension| extension == "log") {
+                    texts.push((path.display().to_string(), std::fs::read(&path)?));
+                }
+            }
+        }
+        for member in self.ingests.iter().chain(&self.workers) {
+            let place = format!("the metrics of {}", member.name);
+            texts.extend(
+                member
+                    .metrics()
+                    .await?
+                    .into_iter()
+                    .map(|text| (place.clone(), text.into_bytes())),
+            );
+        }
+        let leaks = |text: &[u8]| {
+            let text = String::from_utf8_lossy(text);
+            secrets.iter().any(|secret| text.contains(secret))
+        };
+        Ok(texts
+            .into_iter()
+            .filter(|(_, text)| leaks(text))
+            .map(|(place, _)| place)
+            .collect())
+    }
+}
+
+async fn sum(members: &[Member], name: &str, with: &str) -> anyhow::Result<u64> {
+    let mut sum = 0.0;
+    for member in members {
+        sum += member.metric(name, with).await?;
+    }
+    Ok(sum as u64)
+}
+
+fn url(ingest: &Member) -> anyhow::Result<String> {
+    ingest.process()?.at.url.clone().context("an ingest announces its URL")
+}

@@ -1,0 +1,74 @@
+//! A backlog that piled up while no worker ran; then workers come, and one of them is killed in the middle of it.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use crate::{
+    chaos::{
+        cluster::Setup,
+        fault::{Fault, Proof, Scene},
+        plan::Mix,
+    },
+    wait,
+};
+
+/// The fault.
+#[derive(Debug)]
+pub(super) struct Backlog;
+
+impl Fault for Backlog {
+    fn name(&self) -> &'static str {
+        "backlog-and-kill-worker"
+    }
+
+    fn setup(&self) -> Setup {
+        Setup {
+            workers: 0,
+            ..Setup::default()
+        }
+    }
+
+    fn mix(&self, _jobs: u64) -> Mix {
+        Mix {
+            rate: 250,
+            ..Mix::default()
+        }
+    }
+
+    fn inject<'s>(&'s self, scene: &'s mut Scene) -> BoxFuture<'s, anyhow::Result<()>> {
+        Box::pin(async move {
+            scene.until_accepted(100).await?;
+            let backlog = scene.load.accepted() - scene.load.ended();
+            scene.note("backlog", backlog);
+            scene.injected();
+            for _ in 0..2 {
+                scene.cluster.add_worker().await?;
+            }
+            let (load, some) = (&scene.load, scene.load.ended() + backlog / 20);
+            wait::until("some of the backlog to be done", || async move {
+                Ok((load.ended() >= some).then_some(()))
+            })
+            .await?;
+            scene.injected();
+            let victim = scene.seed.below(2) as usize;
+            scene.cluster.workers[victim]
+                .kill_with_hands_full(Duration::from_millis(50))
+                .await?;
+            scene.cluster.workers[victim].revive().await
+        })
+    }
+
+    fn proof<'s>(&'s self, scene: &'s Scene) -> BoxFuture<'s, anyhow::Result<Proof>> {
+        Box::pin(async move {
+            let redelivered = scene
+                .cluster
+                .of_workers("gristmill_deliveries_total", "redelivered=\"true\"")
+                .await?;
+            Ok(Proof::of([
+                ("backlog", scene.noted("backlog")),
+                ("redelivered", redelivered),
+            ]))
+        })
+    }
+}

@@ -1,0 +1,99 @@
+//! What is done to a running pipeline, and how one sees that it was done. A fault is a struct in a file of its own; adding
+//! one is adding it to [`all`].
+
+mod scene;
+
+mod backlog;
+mod cancels;
+mod deadlines;
+mod duplicates;
+mod freeze;
+mod kill;
+mod overload;
+mod retries;
+mod rolling;
+mod slow_readers;
+
+use futures_util::future::BoxFuture;
+
+pub use scene::Scene;
+
+use crate::chaos::{checker::Allowance, cluster::Setup, plan::Mix};
+
+/// One fault.
+pub trait Fault: Send + Sync {
+    /// Its name in tables, on the command line and in errors.
+    fn name(&self) -> &'static str;
+
+    /// How the processes are started for it.
+    fn setup(&self) -> Setup {
+        Setup::default()
+    }
+
+    /// The load it is injected under.
+    fn mix(&self, _jobs: u64) -> Mix {
+        Mix::default()
+    }
+
+    /// What it may lead to.
+    fn allowance(&self) -> Allowance {
+        Allowance::default()
+    }
+
+    /// Injects it under the load, and heals it: every process lives and nothing is in the way when this returns.
+    fn inject<'s>(&'s self, scene: &'s mut Scene) -> BoxFuture<'s, anyhow::Result<()>>;
+
+    /// What shows that it happened. Asked once everything has been drained.
+    fn proof<'s>(&'s self, scene: &'s Scene) -> BoxFuture<'s, anyhow::Result<Proof>>;
+}
+
+/// Figures that a fault cannot have left at 0.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Proof(Vec<(&'static str, u64)>);
+
+impl Proof {
+    /// A proof by these figures.
+    #[must_use]
+    pub fn of<const N: usize>(figures: [(&'static str, u64); N]) -> Self {
+        Self(figures.into())
+    }
+
+    /// Which figures are missing: all of them must be there.
+    #[must_use]
+    pub fn missing(&self) -> Vec<&'static str> {
+        let missing = self.0.iter().filter(|(_, figure)| *figure == 0);
+        missing.map(|(name, _)| *name).collect()
+    }
+}
+
+impl std::fmt::Display for Proof {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let figures: Vec<_> = self.0.iter().map(|(name, figure)| format!("{name} {figure}")).collect();
+        f.write_str(&figures.join(", "))
+    }
+}
+
+/// Every fault of the suite, in the order of the table.
+#[must_use]
+pub fn all() -> Vec<Box<dyn Fault>> {
+    vec![
+        Box::new(kill::Kill::WORKER),
+        Box::new(kill::Kill::INGEST),
+        Box::new(kill::Kill::INGESTS),
+        Box::new(kill::Kill::NATS),
+        Box::new(kill::Kill::REDIS),
+        Box::new(kill::Kill::STORES),
+        Box::new(freeze::Freeze::WORKER),
+        Box::new(freeze::Freeze::INGEST),
+        Box::new(freeze::Freeze::NATS),
+        Box::new(freeze::Freeze::REDIS),
+        Box::new(rolling::RollingRestart),
+        Box::new(duplicates::Duplicates),
+        Box::new(retries::IdempotentRetries),
+        Box::new(overload::Overload),
+        Box::new(cancels::CancelStorm),
+        Box::new(deadlines::Deadlines),
+        Box::new(backlog::Backlog),
+        Box::new(slow_readers::SlowReaders),
+    ]
+}

@@ -1,0 +1,24 @@
+//! The harness that tries to break every promise: real processes under load, a fault, and a judge.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `seed`, `question`, `plan` | what is asked, when, by whom: a function of the seed |
+//! | `caller`, `workload`, `history` | clients that do it and write down what they were told |
+//! | `cluster` | the processes |
+//! | `fault` | what is done to them, and what proves it |
+//! | `stores`, `checker`, `recovery` | what is left, and whether all promises were kept |
+//! | `row`, `table` | one fault from start to verdict; all of them for people and machines |
+
+pub mod caller;
+pub mod checker;
+pub mod cluster;
+pub mod fault;
+pub mod history;
+pub mod plan;
+pub mod question;
+pub mod recovery;
+pub mod row;
+pub mod seed;
+pub mod stores;
+pub mod table;
+pub mod workload;
