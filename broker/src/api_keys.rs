@@ -28,7 +28,7 @@ pub struct ApiKeyRecord {
 }
 
 impl Store {
-    /// Every key, revoked ones too.
+    /// Every key, revoked ones too. A record that cannot be read makes its own key invalid and no other.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -36,14 +36,17 @@ impl Store {
         let mut command = redis::cmd("HGETALL");
         command.arg(key::API_KEYS);
         let rows: BTreeMap<String, Vec<u8>> = self.command(&command).await?;
-        let unreadable = |id: &str| StoreError::Unreadable(format!("API key record {id}"));
-        rows.into_iter()
-            .map(|(id, record)| {
-                let key_id = id.parse().map_err(|_| unreadable(&id))?;
-                let record = serde_json::from_slice(&record).map_err(|_| unreadable(&id))?;
-                Ok((key_id, record))
-            })
-            .collect()
+        let readable = |(id, record): (String, Vec<u8>)| {
+            let read = id.parse().ok().zip(serde_json::from_slice(&record).ok());
+            if read.is_none() {
+                tracing::error!(
+                    key.id = id,
+                    "the record of an API key cannot be read: the key is not valid here"
+                );
+            }
+            read
+        };
+        Ok(rows.into_iter().filter_map(readable).collect())
     }
 
     /// Writes one key's record.

@@ -12,6 +12,7 @@ use tokio::{
 };
 
 use crate::{
+    backoff::Backoff,
     metrics,
     nats::Broker,
     publisher::{PublishError, PublisherArgs, Work},
@@ -97,17 +98,17 @@ impl Lane {
         if payload.len() > limit {
             return Err(PublishError::TooLarge { limit });
         }
-        let mut perhaps_stored = false;
+        let (mut perhaps_stored, mut backoff) = (false, Backoff::new(RETRY_PAUSES.0, RETRY_PAUSES.1));
         let result = loop {
             match self.attempt(payload.clone(), until).await {
                 Attempt::Stored => break Ok(()),
                 Attempt::Full if !perhaps_stored => break Err(PublishError::StreamFull),
                 Attempt::Full | Attempt::OutOfTime if perhaps_stored => break Err(PublishError::Unknown),
                 Attempt::Full | Attempt::OutOfTime => break Err(PublishError::Unavailable),
-                Attempt::NotStored => tokio::time::sleep(RETRY_PAUSE).await,
+                Attempt::NotStored => backoff.wait().await,
                 Attempt::Unanswered => {
                     perhaps_stored = true;
-                    tokio::time::sleep(RETRY_PAUSE).await;
+                    backoff.wait().await;
                 }
             }
         };
@@ -152,8 +153,8 @@ impl Lane {
     }
 }
 
-/// The pause before the next try: a JetStream that recovers its files answers "not yet" for a while.
-const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// Pauses between tries: a JetStream that recovers its files answers "not yet" for a while.
+const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(800));
 
 enum Attempt {
     Stored,

@@ -2,6 +2,7 @@
 //! holds outcomes. The only crate that imports `async-nats` or `redis`; what a job means is not known here.
 
 pub mod api_keys;
+pub mod backoff;
 pub mod claim;
 pub mod clock;
 pub mod consumer;
@@ -16,10 +17,12 @@ pub mod nats;
 pub mod outcomes;
 pub mod publisher;
 mod script;
+pub mod server_url;
 pub mod settle;
 pub mod store;
 pub mod watch;
 
+pub use backoff::Backoff;
 pub use claim::{Claim, ClaimRequest};
 pub use clock::BrokerClock;
 pub use consumer::QueueConsumer;
@@ -30,6 +33,7 @@ pub use idempotency::Begun;
 pub use nats::{Broker, BrokerError, NatsArgs, StreamArgs};
 pub use outcomes::Record;
 pub use publisher::{PublishError, Publisher, PublisherArgs, Work};
+pub use server_url::ServerUrl;
 pub use settle::{Settled, Settlement};
 pub use store::{Store, StoreArgs, StoreError};
 pub use watch::Watch;

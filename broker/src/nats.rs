@@ -9,7 +9,7 @@ use async_nats::{
 use gristmill_schemas::subject;
 use tokio::sync::watch;
 
-use crate::{clock::BrokerClock, metrics};
+use crate::{clock::BrokerClock, metrics, server_url::ServerUrl};
 
 /// Where the broker is.
 #[derive(Debug, Clone, clap::Args)]
@@ -21,7 +21,7 @@ pub struct NatsArgs {
         default_value = "nats://127.0.0.1:4222",
         value_name = "URL"
     )]
-    pub nats_url: String,
+    pub nats_url: ServerUrl,
 }
 
 /// What the stream is to be: said by ingests alone, since the last one to say it has it so.
@@ -90,7 +90,9 @@ impl Broker {
                 observe(&event, &changes);
                 std::future::ready(())
             });
-        let client = options.connect(args.nats_url.split(',').collect::<Vec<_>>()).await?;
+        let client = options
+            .connect(args.nats_url.reveal().split(',').collect::<Vec<_>>())
+            .await?;
         let jetstream = jetstream::new(client);
         let clock = BrokerClock::start(jetstream.clone(), link.clone());
         Ok(Self { jetstream, link, clock })

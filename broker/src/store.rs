@@ -9,6 +9,8 @@ use redis::{
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
 };
 
+use crate::server_url::ServerUrl;
+
 /// Where the store is and how long it keeps outcomes.
 #[derive(Debug, Clone, clap::Args)]
 pub struct StoreArgs {
@@ -19,7 +21,7 @@ pub struct StoreArgs {
         default_value = "redis://127.0.0.1:6379",
         value_name = "URL"
     )]
-    pub redis_url: String,
+    pub redis_url: ServerUrl,
     /// How long outcomes and lineage are kept; longer than any deadline
     #[arg(long, env = "GRISTMILL_RETENTION", default_value = "24h", value_name = "TIME")]
     pub retention: Span,
@@ -74,7 +76,7 @@ impl Store {
     /// # Errors
     /// The URL cannot be read.
     pub fn connect(args: &StoreArgs) -> Result<Self, StoreError> {
-        let client = open(&args.redis_url).map_err(|error| translate(&error))?;
+        let client = open(args.redis_url.reveal()).map_err(|error| translate(&error))?;
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(CONNECTION_TIMEOUT))
             .set_response_timeout(Some(RESPONSE_TIMEOUT))

@@ -17,14 +17,16 @@ use tokio::{
 };
 
 use crate::{
-    api_keys, metrics,
+    api_keys,
+    backoff::Backoff,
+    metrics,
     store::{Store, StoreError},
 };
 
 /// A half-open connection shows no end, so whoever waits looks for himself this often.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// The pause before a lost connection is made again.
-const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
+const RECONNECT_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
 /// Channels nobody waits on any more are kept this long, since the next job of their tenant is likely near.
 const SWEEP: Duration = Duration::from_secs(60);
 
@@ -140,6 +142,7 @@ impl Watch {
         let until = Instant::now() + limit;
         let channel = key::hints(tenant, id);
         let waiter = Waiter::register(self, *id, channel.clone());
+        let mut backoff = Backoff::new(RECONNECT_PAUSES.0, RECONNECT_PAUSES.1);
         loop {
             let look_again = until.min(Instant::now() + LOOK_AGAIN);
             let hinted = waiter.notify.notified();
@@ -163,7 +166,7 @@ impl Watch {
                 Ok(_) => {}
                 // a restart of the store is shorter than most waits
                 Err(StoreError::Unavailable(_)) => {
-                    tokio::time::sleep_until(until.min(Instant::now() + RECONNECT_PAUSE)).await;
+                    tokio::time::sleep_until(until.min(Instant::now() + backoff.pause())).await;
                 }
                 Err(error) => return Err(error),
             }
@@ -239,9 +242,12 @@ struct Listener {
 
 impl Listener {
     async fn run(mut self) {
+        let fresh = Backoff::new(RECONNECT_PAUSES.0, RECONNECT_PAUSES.1);
+        let mut backoff = fresh.clone();
         loop {
             match self.store.subscriber().await {
                 Ok(connection) => {
+                    backoff = fresh.clone();
                     let (sink, stream) = connection.split();
                     if let Err(error) = self.listen(sink, stream).await {
                         tracing::warn!(%error, "hints of outcomes: connection lost");
@@ -251,7 +257,7 @@ impl Listener {
                 }
                 Err(error) => tracing::debug!(%error, "hints of outcomes: no connection"),
             }
-            tokio::time::sleep(RECONNECT_PAUSE).await;
+            backoff.wait().await;
         }
     }
 

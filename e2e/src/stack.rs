@@ -129,7 +129,7 @@ impl Stack {
 /// The store of these servers, as an operator reaches it.
 pub(crate) fn store_of(servers: &Pair) -> anyhow::Result<Store> {
     let args = StoreArgs {
-        redis_url: servers.redis.url(),
+        redis_url: servers.redis.url().into(),
         retention: Span::from_secs(24 * 3600),
     };
     Ok(Store::connect(&args)?)

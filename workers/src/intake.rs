@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use gristmill_broker::{Broker, Delivery, QueueConsumer};
+use gristmill_broker::{Backoff, Broker, Delivery, QueueConsumer};
 use gristmill_schemas::{Envelope, Timestamp, codec::DecodeError, subject::Queue};
 use gristmill_telemetry::shutdown::Shutdown;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -15,8 +15,8 @@ use crate::{
     metrics,
 };
 
-/// The pause after a pull that could not be sent, or a consumer that could not be made.
-const RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// Pauses after a pull that could not be sent, or a consumer that could not be made.
+const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
 /// How long an envelope that cannot be read is left alone before the next worker looks at it.
 const UNREADABLE_DELAY: Duration = Duration::from_secs(30);
 
@@ -40,7 +40,8 @@ impl Intake {
 
     async fn fetch(&mut self, queue: &Queue, line: &Arc<Line>) {
         let places = Arc::new(Semaphore::new(self.args.prefetch));
-        let mut consumer = None;
+        let fresh = Backoff::new(RETRY_PAUSES.0, RETRY_PAUSES.1);
+        let (mut consumer, mut backoff) = (None, fresh.clone());
         loop {
             // an error means that the settlers are gone, and with them the process
             if self.store_up.wait_for(|up| *up).await.is_err() {
@@ -55,10 +56,13 @@ impl Intake {
                     Err(error) => Err(error),
                 },
             };
-            if let Err(error) = pulled {
-                tracing::debug!(%error, queue = queue.subject(), "fetching failed; trying again");
-                consumer = None;
-                tokio::time::sleep(RETRY_PAUSE).await;
+            match pulled {
+                Ok(()) => backoff = fresh.clone(),
+                Err(error) => {
+                    tracing::debug!(%error, queue = queue.subject(), "fetching failed; trying again");
+                    consumer = None;
+                    backoff.wait().await;
+                }
             }
         }
     }

@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 use gristmill_broker::{
-    BrokerClock, Claim, ClaimRequest, DeadInputs, KeptInput, Settled, Settlement, Store, StoreError,
+    Backoff, BrokerClock, Claim, ClaimRequest, DeadInputs, KeptInput, Settled, Settlement, Store, StoreError,
 };
 use gristmill_schemas::{Failure, FailureCode, JobResult, JobState, Lineage, Outcome};
 use tokio::sync::watch;
@@ -19,7 +19,7 @@ use crate::{
     metrics,
 };
 
-/// Pauses between tries while the store is away: doubled from the first to the last.
+/// Pauses between tries while the store is away.
 const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 /// How many failed jobs' inputs are on their way to the broker at once.
@@ -102,11 +102,11 @@ impl Settler {
         if requests.is_empty() {
             return Vec::new();
         }
-        let mut pause = RETRY_PAUSES.0;
+        let mut backoff = Backoff::new(RETRY_PAUSES.0, RETRY_PAUSES.1);
         loop {
             match self.store.claim(&requests).await.and_then(readable) {
                 Ok(claims) => return claims,
-                Err(error) => self.wait_for_store("claim", &error, &mut pause).await,
+                Err(error) => self.wait_for_store("claim", &error, &mut backoff).await,
             }
         }
     }
@@ -189,7 +189,7 @@ impl Settler {
 
     /// Stores outcomes, however long the store stays away, and accounts for each to its envelope.
     pub(crate) async fn commit(&self, mut ended: Vec<Ended>) {
-        let mut pause = RETRY_PAUSES.0;
+        let mut backoff = Backoff::new(RETRY_PAUSES.0, RETRY_PAUSES.1);
         let started = Instant::now();
         let any = !ended.is_empty();
         self.keep_inputs(&mut ended).await;
@@ -198,7 +198,7 @@ impl Settler {
                 (left, None) => ended = left,
                 (left, Some(error)) => {
                     ended = left;
-                    self.wait_for_store("commit", &error, &mut pause).await;
+                    self.wait_for_store("commit", &error, &mut backoff).await;
                 }
             }
         }
@@ -293,13 +293,12 @@ impl Settler {
         }
     }
 
-    async fn wait_for_store(&self, call: &'static str, error: &StoreError, pause: &mut Duration) {
+    async fn wait_for_store(&self, call: &'static str, error: &StoreError, backoff: &mut Backoff) {
         if self.store_up.send_replace(false) {
             tracing::warn!(%error, call, "the store is away; holding on to what there is and fetching nothing");
         }
         metrics::store_retries(call).increment(1);
-        tokio::time::sleep(*pause).await;
-        *pause = (*pause * 2).min(RETRY_PAUSES.1);
+        backoff.wait().await;
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use anyhow::bail;
-use gristmill_broker::{Store, StoreArgs, api_keys::ApiKeyRecord};
+use gristmill_broker::{ServerUrl, Store, StoreArgs, api_keys::ApiKeyRecord};
 use gristmill_ingest::keys::ApiKey;
 use gristmill_schemas::{KeyId, Span, TenantId, Timestamp};
 use serde::Serialize;
@@ -58,7 +58,7 @@ struct KeyStoreArgs {
         default_value = "redis://127.0.0.1:6379",
         value_name = "URL"
     )]
-    redis_url: String,
+    redis_url: ServerUrl,
     #[command(flatten)]
     output: OutputArgs,
 }

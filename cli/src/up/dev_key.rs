@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
-use gristmill_broker::{Store, StoreArgs, StoreError, api_keys::ApiKeyRecord};
+use gristmill_broker::{ServerUrl, Store, StoreArgs, StoreError, api_keys::ApiKeyRecord};
 use gristmill_ingest::keys::ApiKey;
 use gristmill_schemas::{Span, TenantId};
 
@@ -21,10 +21,10 @@ const UNUSED_RETENTION: Span = Span::from_secs(24 * 3600);
 ///
 /// # Errors
 /// The file is not readable or no key, or the key was revoked.
-pub(super) async fn ensure(file: &DevKeyFile, redis_url: &str) -> anyhow::Result<String> {
+pub(super) async fn ensure(file: &DevKeyFile, redis_url: &ServerUrl) -> anyhow::Result<String> {
     let key = read_or_make(file)?;
     let store = Store::connect(&StoreArgs {
-        redis_url: redis_url.to_owned(),
+        redis_url: redis_url.clone(),
         retention: UNUSED_RETENTION,
     })?;
     loop {

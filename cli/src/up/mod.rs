@@ -14,6 +14,7 @@ mod supervisor;
 
 use std::path::PathBuf;
 
+use gristmill_broker::ServerUrl;
 use gristmill_models::CatalogArgs;
 use gristmill_schemas::Span;
 use gristmill_servers::Durability;
@@ -38,10 +39,10 @@ pub(crate) struct UpCommand {
     durability: Durability,
     /// A NATS server to use instead of one of our own
     #[arg(long, env = "GRISTMILL_NATS_URL", value_name = "URL")]
-    nats_url: Option<String>,
+    nats_url: Option<ServerUrl>,
     /// A Redis server to use instead of one of our own
     #[arg(long, env = "GRISTMILL_REDIS_URL", value_name = "URL")]
-    redis_url: Option<String>,
+    redis_url: Option<ServerUrl>,
     /// Worker processes; each runs one session of every model. Two, so that one may die while the other goes on
     #[arg(long, env = "GRISTMILL_WORKERS", default_value_t = 2, value_name = "N",
           value_parser = clap::value_parser!(u16).range(1..=256))]

@@ -9,7 +9,8 @@ use std::{
 };
 
 use anyhow::Context;
-use serde::Serialize;
+use gristmill_broker::ServerUrl;
+use serde::{Serialize, Serializer};
 
 use super::member::Instance;
 use crate::atomic_file;
@@ -35,8 +36,15 @@ pub(super) struct Access {
     pub(super) url: String,
     pub(super) admin_url: String,
     pub(super) api_key: String,
-    pub(super) nats_url: String,
-    pub(super) redis_url: String,
+    #[serde(serialize_with = "revealed")]
+    pub(super) nats_url: ServerUrl,
+    #[serde(serialize_with = "revealed")]
+    pub(super) redis_url: ServerUrl,
+}
+
+/// The file is its owner's alone, and whoever reads it wants to connect.
+fn revealed<S: Serializer>(url: &ServerUrl, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(url.reveal())
 }
 
 #[derive(Serialize)]

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::Context;
 use futures_util::future::try_join_all;
+use gristmill_broker::ServerUrl;
 use gristmill_servers::{Binaries, Nats, NatsOptions, Redis, RedisOptions, free_port};
 
 use super::{
@@ -44,8 +45,8 @@ pub(super) async fn everything(
         data_dir,
         executable: std::env::current_exe().context("find the executable of this process")?,
         servers: [
-            ("GRISTMILL_NATS_URL", nats_url.clone()),
-            ("GRISTMILL_REDIS_URL", redis_url.clone()),
+            ("GRISTMILL_NATS_URL", nats_url.reveal().to_owned()),
+            ("GRISTMILL_REDIS_URL", redis_url.reveal().to_owned()),
         ],
     };
     let (ingest, workers) = tokio::try_join!(
@@ -70,24 +71,24 @@ pub(super) async fn everything(
     Ok(Started { access, banner })
 }
 
-async fn nats(command: &UpCommand, data_dir: &DataDir, supervisor: &Supervisor) -> anyhow::Result<String> {
+async fn nats(command: &UpCommand, data_dir: &DataDir, supervisor: &Supervisor) -> anyhow::Result<ServerUrl> {
     if let Some(url) = &command.nats_url {
         return Ok(url.clone());
     }
     let options = NatsOptions::new(Binaries::locate_nats()?, data_dir.nats(), command.durability);
     let server = Nats::start(options).await?;
-    let url = server.url();
+    let url = server.url().into();
     supervisor.keep(server, ready::NATS, Rank::Servers);
     Ok(url)
 }
 
-async fn redis(command: &UpCommand, data_dir: &DataDir, supervisor: &Supervisor) -> anyhow::Result<String> {
+async fn redis(command: &UpCommand, data_dir: &DataDir, supervisor: &Supervisor) -> anyhow::Result<ServerUrl> {
     if let Some(url) = &command.redis_url {
         return Ok(url.clone());
     }
     let options = RedisOptions::new(Binaries::locate_redis()?, data_dir.redis(), command.durability);
     let server = Redis::start(options).await?;
-    let url = server.url();
+    let url = server.url().into();
     supervisor.keep(server, ready::REDIS, Rank::Servers);
     Ok(url)
 }

@@ -68,7 +68,7 @@ impl Stand {
         let servers = Pair::start(Durability::ProcessCrash, dir.path()).await.unwrap();
         let args = arguments(&servers, dir.path(), flags);
         let store = Store::connect(&StoreArgs {
-            redis_url: servers.redis.url(),
+            redis_url: servers.redis.url().into(),
             retention: args.store.retention,
         })
         .unwrap();
