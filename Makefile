@@ -4,10 +4,10 @@ CARGO ?= cargo
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test chaos check fmt clippy deny doc probe
+.PHONY: help setup demo up test fail-points chaos check fmt clippy deny doc probe
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## fetch servers, ONNX Runtime and models into .gristmill/ (a second run fetches nothing)
 	$(PYTHON) tools/setup.py
@@ -21,11 +21,18 @@ up: setup ## build release and serve on this machine until Ctrl-C
 	target/release/gristmill up --ready-file .gristmill/ready.json
 
 # all targets at once: binaries that tests start, and one choice of features, so that nothing is built twice
-test: setup ## every test: unit, against real servers, across processes
+test: setup fail-points ## every test: unit, against real servers, across processes
 	$(CARGO) build --locked --workspace --all-targets
 	$(CARGO) test --locked --workspace
 
+# the same packages as for the tests, so that what they depend on is built once; the plain binary comes back by the next build
+fail-points: ## a gristmill that the tests can break at named places, beside the plain one
+	$(CARGO) build --locked --workspace --bin gristmill --features gristmill-cli/fail-points
+	cp target/debug/gristmill target/debug/gristmill-fail-points
+
 chaos: setup ## break a running pipeline in every way there is; the table goes to docs/RELIABILITY.md (half an hour)
+	$(CARGO) build --release --locked -p gristmill-cli -p gristmill-e2e --bins --features gristmill-cli/fail-points
+	cp target/release/gristmill target/release/gristmill-fail-points
 	$(CARGO) build --release --locked -p gristmill-cli -p gristmill-e2e --bins
 	target/release/chaos --page docs/RELIABILITY.md
 

@@ -5,6 +5,7 @@ use gristmill_schemas::{
     JobId, JobState, TenantId,
     key::{self, field},
 };
+use gristmill_telemetry::fail_points;
 use redis::{Cmd, FromRedisValue, RedisError, Value};
 
 use crate::{
@@ -54,7 +55,9 @@ impl Store {
 
     fn claim_command(&self, request: ClaimRequest<'_>) -> Cmd {
         let key = key::job(request.tenant, request.id);
-        if let Some(token) = request.redelivered {
+        if let Some(token) = request.redelivered
+            && !fail_points::is_on("bug-no-attempt-count")
+        {
             let mut command = script::RECLAIM.call(1);
             command.arg(key).arg(self.retention().as_millis() as u64).arg(token);
             return command;

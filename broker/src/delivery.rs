@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use async_nats::jetstream::{AckKind, Message};
 use bytes::Bytes;
 use gristmill_schemas::Timestamp;
+use gristmill_telemetry::fail_points;
 
 use crate::metrics;
 
@@ -38,6 +39,10 @@ impl Delivery {
         let published_at = Timestamp::from(SystemTime::from(info.published));
         let count = info.delivered;
         metrics::deliveries(if count > 1 { "true" } else { "false" }).increment(1);
+        if fail_points::is_on("bug-ack-before-commit") {
+            let early = message.clone();
+            tokio::spawn(async move { early.ack().await });
+        }
         Some(Self {
             message: Some(message),
             published_at,

@@ -1,6 +1,7 @@
 //! Committing outcomes: the first one written wins, for ever, together with its lineage, its event and its hint.
 
 use gristmill_schemas::{JobState, Lineage, Outcome, TenantId, key};
+use gristmill_telemetry::fail_points;
 use redis::{Cmd, FromRedisValue, RedisError, Value};
 
 use crate::{
@@ -50,6 +51,11 @@ impl Store {
         &self,
         settlements: &[Settlement<'_>],
     ) -> Result<Vec<Result<Settled, StoreError>>, StoreError> {
+        if fail_points::is_on("bug-plain-set") {
+            let of = |settlement: &Settlement<'_>| key::job(settlement.tenant, &settlement.outcome.job_id);
+            let forget = |settlement| redis::cmd("HDEL").arg(of(settlement)).arg(key::field::STATE).to_owned();
+            self.run(settlements.iter().map(forget).collect()).await?;
+        }
         let answers = self
             .run(
                 settlements

@@ -9,7 +9,7 @@ use std::{
 
 use futures_util::StreamExt;
 use gristmill_schemas::{JobId, JobState, TenantId, key};
-use gristmill_telemetry::shutdown::Shutdown;
+use gristmill_telemetry::{fail_points, shutdown::Shutdown};
 use redis::aio::{PubSubSink, PubSubStream};
 use tokio::{
     sync::{Notify, mpsc, watch},
@@ -145,6 +145,11 @@ impl Watch {
         let mut backoff = Backoff::new(RECONNECT_PAUSES.0, RECONNECT_PAUSES.1);
         loop {
             let look_again = until.min(Instant::now() + LOOK_AGAIN);
+            let mut too_early = None;
+            if fail_points::is_on("bug-read-before-subscribe") {
+                too_early = Some(self.store.state(tenant, id).await);
+                tokio::time::sleep(Duration::from_millis(30)).await;
+            }
             let hinted = waiter.notify.notified();
             tokio::pin!(hinted);
             // before the subscription is asked after: if it is lost right after it was found, that wakes too
@@ -153,7 +158,10 @@ impl Watch {
                 .await
                 .is_ok();
             // from here on no hint is missed, so reading now and waiting then leaves no gap
-            let read = self.store.state(tenant, id).await;
+            let read = match too_early {
+                Some(read) => read,
+                None => self.store.state(tenant, id).await,
+            };
             if let Ok(Some(state)) = read {
                 return Ok(Some(state));
             }

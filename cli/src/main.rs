@@ -17,6 +17,7 @@ mod up;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    gristmill_telemetry::fail_points::arm();
     let cli = match cli::parse() {
         Ok(cli) => cli,
         Err(error) => return exit::of_usage(&error),

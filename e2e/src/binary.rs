@@ -1,4 +1,4 @@
-//! Where the `gristmill` binary lies that the tests run.
+//! Where the `gristmill` binaries lie that the tests run.
 
 use std::path::PathBuf;
 
@@ -9,19 +9,27 @@ use anyhow::{Context, ensure};
 /// # Errors
 /// It is not there.
 pub fn gristmill() -> anyhow::Result<PathBuf> {
-    let own = std::env::current_exe().context("the test's own path")?;
+    built("gristmill", "cargo build -p gristmill-cli")
+}
+
+/// The same with the feature `fail-points`, under a name of its own.
+///
+/// # Errors
+/// It is not there.
+pub fn gristmill_with_fail_points() -> anyhow::Result<PathBuf> {
+    built("gristmill-fail-points", "make fail-points")
+}
+
+fn built(name: &str, how: &str) -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe().context("this program's own path")?;
     let beside = own.parent().context("a program lies in a folder")?;
     let profile = if beside.ends_with("deps") {
         beside.parent().context("a test lies in target/<profile>/deps")?
     } else {
         beside
     };
-    let binary = profile.join("gristmill");
-    ensure!(
-        binary.is_file(),
-        "{} is missing: build it by `cargo build -p gristmill-cli`",
-        binary.display()
-    );
+    let binary = profile.join(name);
+    ensure!(binary.is_file(), "{} is missing: build it by `{how}`", binary.display());
     Ok(binary)
 }
 

@@ -40,11 +40,24 @@ impl Process {
     /// # Errors
     /// It cannot be started, or ends instead of becoming ready; the error has the end of its log.
     pub async fn start(name: &str, args: &[String], dir: &Path) -> anyhow::Result<Self> {
+        Self::launch(Command::new(binary::gristmill()?), name, args, dir).await
+    }
+
+    /// [`Self::start`] of the build with fail points, some of them switched on.
+    ///
+    /// # Errors
+    /// As [`Self::start`], or there is no such build.
+    pub async fn start_armed(name: &str, args: &[String], dir: &Path, fail_points: &str) -> anyhow::Result<Self> {
+        let mut command = Command::new(binary::gristmill_with_fail_points()?);
+        command.env("FAILPOINTS", fail_points);
+        Self::launch(command, name, args, dir).await
+    }
+
+    async fn launch(mut command: Command, name: &str, args: &[String], dir: &Path) -> anyhow::Result<Self> {
         let (announcement, log) = (dir.join(format!("{name}.json")), dir.join(format!("{name}.log")));
         if announcement.exists() {
             std::fs::remove_file(&announcement)?;
         }
-        let mut command = Command::new(binary::gristmill()?);
         command
             .current_dir(binary::repository())
             .args(args)
@@ -83,6 +96,11 @@ impl Process {
     /// The operating system refuses.
     pub async fn terminate(&mut self) -> anyhow::Result<bool> {
         Ok(self.child.terminate(GRACE).await?.success())
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        !self.child.is_running().unwrap_or(false)
     }
 
     /// Sends a signal, SIGSTOP say.

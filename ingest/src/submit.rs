@@ -10,7 +10,7 @@ use gristmill_schemas::{
     Digest, InferRequest, Job, JobId, JobIdKeys, Refusal, RefusalCode, Span, TenantId, TraceParent,
     job_id::{Mint, RANDOM_BYTES},
 };
-use gristmill_telemetry::Shutdown;
+use gristmill_telemetry::{Shutdown, fail_points};
 use tokio::time::Instant;
 
 use crate::{config::LimitArgs, keys::Caller, metrics};
@@ -191,7 +191,9 @@ impl Submitter {
     async fn publish(&self, job: Job, work: Work) -> Result<Accepted, Refused> {
         let (id, model, lane) = (job.id, job.model.as_str().to_owned(), job.lane);
         let started = Instant::now();
+        fail_points::die_at("ingest-before-publish");
         let published = self.publisher.publish(job, work).await;
+        fail_points::die_at("ingest-after-publish");
         metrics::submit_publish_seconds().record(started.elapsed());
         match published {
             Ok(()) => {

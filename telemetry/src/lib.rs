@@ -6,6 +6,7 @@
 
 pub mod admin;
 mod config;
+pub mod fail_points;
 pub mod health;
 pub mod logs;
 pub mod metrics;

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use gristmill_telemetry::shutdown::Shutdown;
+use gristmill_telemetry::{fail_points, shutdown::Shutdown};
 
 use crate::lease::Leases;
 
@@ -24,6 +24,7 @@ pub(crate) fn start(leases: Arc<Leases>, every: Duration, ended: Shutdown) -> an
                         _ = ticks.tick() => {}
                         () = ended.requested() => return,
                     }
+                    fail_points::as_one_thread("bug-heartbeat-on-inference-thread", || ());
                     for sign in leases.signs() {
                         sign.send().await;
                     }

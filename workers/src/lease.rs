@@ -7,6 +7,7 @@ use std::{
 };
 
 use gristmill_broker::{Delivery, delivery::InProgress};
+use gristmill_telemetry::fail_points;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::metrics;
@@ -130,7 +131,10 @@ impl Lease {
         self.leases.remove(self.number);
         match settled {
             None => {}
-            Some((delivery, JobAccount::Terminal)) => delivery.ack().await,
+            Some((delivery, JobAccount::Terminal)) => {
+                fail_points::die_at("worker-before-ack");
+                delivery.ack().await;
+            }
             Some((delivery, JobAccount::Superseded)) => delivery.abandon(),
             Some((delivery, JobAccount::GivenBack)) => delivery.nak(None).await,
             Some((delivery, JobAccount::Unreadable)) => delivery.nak(Some(UNREADABLE_DELAY)).await,

@@ -14,7 +14,7 @@ use gristmill_schemas::{
     lineage::BatchRecord,
     subject::{Queue, TenantGroup},
 };
-use gristmill_telemetry::shutdown::Shutdown;
+use gristmill_telemetry::{fail_points, shutdown::Shutdown};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::{
@@ -30,6 +30,9 @@ use crate::{
 const COMMITS_IN_FLIGHT: usize = 4;
 /// How often waiting jobs are looked at for expiry.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
+
+/// The metadata that makes a job poison, where the suite of faults says so.
+const POISON: &str = "poison";
 
 /// One version's line.
 #[derive(Debug)]
@@ -167,6 +170,9 @@ impl Line {
         let pieces = self.claim(pieces).await;
         if pieces.is_empty() {
             return Ok(());
+        }
+        if pieces.iter().any(|piece| piece.item.job.metadata.contains_key(POISON)) {
+            fail_points::die_at("worker-on-poison");
         }
         let items = pieces.iter().map(|piece| BatchItem { inputs: slice(piece) }).collect();
         let report = self.engine.run(items).await?;

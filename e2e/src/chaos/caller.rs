@@ -53,6 +53,9 @@ impl Caller {
         };
         let mut request = question::request(step.nonce);
         request.deadline = step.deadline;
+        if step.poison {
+            request.metadata.insert("poison".to_owned(), "yes".to_owned());
+        }
         let mut http = self
             .door(door)
             .request(Method::POST, "/v1/jobs")

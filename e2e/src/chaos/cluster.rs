@@ -25,6 +25,14 @@ pub struct Setup {
     pub ingest_flags: Vec<&'static str>,
     /// Further flags of every worker.
     pub worker_flags: Vec<&'static str>,
+    /// The workers' `--ack-wait`: the shortest there is, so that rows are short.
+    pub ack_wait: &'static str,
+    /// Fail points that are switched on in both ingests, until they are disarmed; none by default.
+    pub ingest_fail_points: String,
+    /// Fail points that are switched on in every worker, until it is disarmed; none by default.
+    pub worker_fail_points: String,
+    /// To how many workers, the first ones, these are confined.
+    pub armed_workers: usize,
     /// Workers that run from the beginning.
     pub workers: usize,
     /// What both stores promise to keep.
@@ -36,21 +44,18 @@ impl Default for Setup {
         Self {
             ingest_flags: Vec::new(),
             worker_flags: Vec::new(),
+            ack_wait: "3s",
+            ingest_fail_points: String::new(),
+            worker_fail_points: String::new(),
+            armed_workers: usize::MAX,
             workers: 2,
             durability: Durability::PowerLoss,
         }
     }
 }
 
-/// What every worker is told: the shortest `ack_wait` there is, so that rows are short.
-const WORKER_FLAGS: [&str; 6] = [
-    "--model",
-    super::question::MODEL,
-    "--ack-wait",
-    "3s",
-    "--pull-expires",
-    "2s",
-];
+/// What every worker is told.
+const WORKER_FLAGS: [&str; 4] = ["--model", super::question::MODEL, "--pull-expires", "2s"];
 /// Who does not answer for so long is not asked for his metrics.
 const ANSWER_LIMIT: Duration = Duration::from_millis(500);
 /// Debug lines tell of every job: a secret that leaks there leaks.
@@ -62,17 +67,19 @@ pub struct Member {
     name: String,
     args: Vec<String>,
     dir: PathBuf,
+    fail_points: String,
     process: Option<Process>,
     /// The metrics of its earlier lives, as they last were.
     bygone: Vec<String>,
 }
 
 impl Member {
-    async fn start(name: String, args: Vec<String>, dir: &Path) -> anyhow::Result<Self> {
+    async fn start(name: String, args: Vec<String>, dir: &Path, fail_points: &str) -> anyhow::Result<Self> {
         let mut member = Self {
             name,
             args,
             dir: dir.to_owned(),
+            fail_points: fail_points.to_owned(),
             process: None,
             bygone: Vec::new(),
         };
@@ -85,8 +92,31 @@ impl Member {
     /// # Errors
     /// It does not become ready.
     pub async fn revive(&mut self) -> anyhow::Result<()> {
-        self.process = Some(Process::start(&self.name, &self.args, &self.dir).await?);
+        let (name, args, dir) = (&self.name, &self.args, &self.dir);
+        self.process = Some(if self.fail_points.is_empty() {
+            Process::start(name, args, dir).await?
+        } else {
+            Process::start_armed(name, args, dir, &self.fail_points).await?
+        });
         Ok(())
+    }
+
+    /// Whether it has ended by itself, as it does at a fail point; one that was killed has not.
+    pub fn has_died(&mut self) -> bool {
+        self.process.as_mut().is_some_and(Process::has_ended)
+    }
+
+    /// Ends it if it lives, and starts it without any fail point.
+    ///
+    /// # Errors
+    /// It does not become ready.
+    pub async fn disarm(&mut self) -> anyhow::Result<()> {
+        self.fail_points.clear();
+        if !self.has_died() {
+            self.note_metrics().await;
+        }
+        self.process = None;
+        self.revive().await
     }
 
     /// The process, if it lives.
@@ -215,7 +245,8 @@ impl Cluster {
         let mut args = Stack::ingest_args(&self.servers, &self.dir.path().join("keys.json"));
         args.extend(self.setup.ingest_flags.iter().map(|flag| (*flag).to_owned()));
         args.extend(LOG_LEVEL.map(str::to_owned));
-        let mut ingest = Member::start(format!("ingest-{number}"), args, self.dir.path()).await?;
+        let (name, fail_points) = (format!("ingest-{number}"), &self.setup.ingest_fail_points);
+        let mut ingest = Member::start(name, args, self.dir.path(), fail_points).await?;
         // its next life is to be found where this one is
         let address = url(&ingest)?.trim_start_matches("http://").to_owned();
         if let Some(listen) = ingest.args.iter_mut().find(|arg| *arg == "127.0.0.1:0") {
@@ -235,7 +266,10 @@ impl Cluster {
         args.extend(WORKER_FLAGS.iter().chain(&LOG_LEVEL).map(|flag| (*flag).to_owned()));
         args.extend(self.setup.worker_flags.iter().map(|flag| (*flag).to_owned()));
         let name = format!("worker-{}", self.workers.len() + 1);
-        self.workers.push(Member::start(name, args, self.dir.path()).await?);
+        let armed = self.workers.len() < self.setup.armed_workers;
+        let fail_points = if armed { &self.setup.worker_fail_points } else { "" };
+        self.workers
+            .push(Member::start(name, args, self.dir.path(), fail_points).await?);
         Ok(())
     }
 

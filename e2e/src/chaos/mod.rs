@@ -7,6 +7,7 @@
 //! | `cluster` | the processes |
 //! | `fault` | what is done to them, and what proves it |
 //! | `stores`, `checker`, `recovery` | what is left, and whether all promises were kept |
+//! | `planted` | defects on purpose, which the suite has to notice |
 //! | `row`, `table` | one fault from start to verdict; all of them for people and machines |
 
 pub mod caller;
@@ -15,6 +16,7 @@ pub mod cluster;
 pub mod fault;
 pub mod history;
 pub mod plan;
+pub mod planted;
 pub mod question;
 pub mod recovery;
 pub mod row;

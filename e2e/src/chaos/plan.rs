@@ -22,6 +22,8 @@ pub struct Mix {
     pub cancelled: u64,
     /// Jobs that somebody else tries to read.
     pub foreign: u64,
+    /// Jobs whose owner follows them to their end; the others are only read once everything is over.
+    pub followed: u64,
     /// Jobs with a short deadline.
     pub hurried: u64,
     /// Where short deadlines lie.
@@ -38,6 +40,7 @@ impl Default for Mix {
             waiting: 15,
             cancelled: 3,
             foreign: 10,
+            followed: 100,
             hurried: 0,
             deadlines: (Duration::from_millis(300), Duration::from_secs(2)),
             poison: Vec::new(),
@@ -73,10 +76,12 @@ pub struct Step {
     pub waits: bool,
     /// Its deadline, where it has one of its own.
     pub deadline: Option<Span>,
-    /// How its end is learned.
-    pub following: Following,
+    /// How its end is learned, if at once.
+    pub following: Option<Following>,
     /// How long after its acceptance its owner cancels it.
     pub cancelled_after: Option<Duration>,
+    /// Whether it is poison.
+    pub poison: bool,
     /// Who else tries to read it.
     pub stranger: Option<usize>,
 }
@@ -114,6 +119,8 @@ impl Plan {
         let patience = seed.between(Duration::ZERO, Duration::from_millis(60));
         let foreign = seed.chance(mix.foreign);
         let stranger = (tenant + 1 + seed.below(TENANTS.len() as u64 - 1) as usize) % TENANTS.len();
+        let followed = seed.chance(mix.followed);
+        let poison = mix.poison.contains(&index);
         Step {
             nonce: index,
             tenant,
@@ -121,9 +128,10 @@ impl Plan {
             at: Duration::from_secs(1) * u32::try_from(index).unwrap_or(u32::MAX) / mix.rate,
             key: keyed.then(|| format!("chaos-{index}")),
             waits,
-            deadline: hurried.then(|| Span::from_millis(time_to_live.as_millis() as u32)),
-            following,
-            cancelled_after: cancelled.then_some(patience),
+            poison,
+            deadline: (hurried && !poison).then(|| Span::from_millis(time_to_live.as_millis() as u32)),
+            following: (followed || poison).then_some(following),
+            cancelled_after: (cancelled && !poison).then_some(patience),
             stranger: foreign.then_some(stranger),
         }
     }
@@ -144,7 +152,7 @@ mod tests {
         assert_ne!(steps, plan(2));
         assert!(steps.iter().all(|step| step.stranger != Some(step.tenant)));
         for kind in [Following::Poll, Following::LongPoll, Following::Events] {
-            assert!(steps.iter().any(|step| step.following == kind));
+            assert!(steps.iter().any(|step| step.following == Some(kind)));
         }
         let some = |has: fn(&Step) -> bool| steps.iter().any(has) && !steps.iter().all(has);
         assert!(some(|step| step.key.is_some()) && some(|step| step.waits));

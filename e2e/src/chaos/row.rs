@@ -23,13 +23,13 @@ use crate::chaos::{
     workload::Workload,
 };
 
-/// Every job ends within this time of the end of the fault.
-const DRAIN_LIMIT: Duration = Duration::from_secs(120);
 /// The load goes on for so long after the fault, so that recovery can be seen.
 const AFTERMATH: Duration = Duration::from_secs(3);
-/// How long acks that were lost may keep envelopes on the stream.
+/// How long, whatever the row's own limit, acks that were lost may keep envelopes on the stream.
 const STREAM_LIMIT: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(100);
+/// What stands for a recovery that never came.
+const NEVER_S: f64 = 120.0;
 /// Jobs that are read back at once.
 const READERS: usize = 16;
 
@@ -98,6 +98,7 @@ pub async fn run(fault: &dyn Fault, jobs: u64, seed: &Seed) -> Row {
 }
 
 async fn attempt(fault: &dyn Fault, jobs: u64, seed: &Seed) -> anyhow::Result<Row> {
+    let jobs = fault.jobs(jobs);
     let cluster = Cluster::start(fault.setup()).await.context("starting the pipeline")?;
     let history = History::default();
     let callers = cluster.callers(&history)?;
@@ -108,11 +109,11 @@ async fn attempt(fault: &dyn Fault, jobs: u64, seed: &Seed) -> anyhow::Result<Ro
     let mut scene = Scene::new(cluster, clients, history.clone(), (jobs, seed.of(1)));
     let injected = fault.inject(&mut scene).await.context("injecting the fault");
     let healed = history.now();
-    let deadline = Instant::now() + DRAIN_LIMIT;
+    let deadline = Instant::now() + fault.drain_limit();
     sleep(AFTERMATH).await;
     load.finish(deadline).await?;
     injected?;
-    drain_stream(&scene.cluster).await?;
+    drain_stream(&scene.cluster, deadline).await?;
     read_back(&callers, &history).await;
     let stored = Stored::read(&scene.cluster.servers.redis.url(), &scene.cluster.servers.nats.url()).await?;
     let proof = fault.proof(&scene).await.context("looking for the proof")?;
@@ -165,15 +166,15 @@ fn told(fault: &str, scene: &Scene, (verdict, proof): (Verdict, Proof), recovery
         ghosts: verdict.count(Promise::NoGhosts),
         cross_tenant: verdict.count(Promise::Isolation),
         max_executions: verdict.max_executions,
-        recovery_s: recovery_s.unwrap_or(DRAIN_LIMIT.as_secs_f64()),
+        recovery_s: recovery_s.unwrap_or(NEVER_S),
         broken: verdict.by_promise(),
         failures,
     }
 }
 
 /// Waits until the stream is empty; if it never is, the checker says so.
-async fn drain_stream(cluster: &Cluster) -> anyhow::Result<()> {
-    let deadline = Instant::now() + STREAM_LIMIT;
+async fn drain_stream(cluster: &Cluster, deadline: Instant) -> anyhow::Result<()> {
+    let deadline = deadline.max(Instant::now() + STREAM_LIMIT);
     while stores::envelopes(&cluster.servers.nats.url()).await? > 0 && Instant::now() < deadline {
         sleep(PAUSE).await;
     }

@@ -43,7 +43,7 @@ impl Progress {
         self.accepted.load(Ordering::Relaxed)
     }
 
-    /// Jobs whose end their clients know.
+    /// Jobs that were followed and whose end their clients know.
     #[must_use]
     pub fn ended(&self) -> u64 {
         self.ended.load(Ordering::Relaxed)
@@ -118,8 +118,10 @@ impl Follower {
     async fn run(self) {
         let Some((id, known)) = self.submit().await else { return };
         let following = async {
-            if !known {
-                self.follow(id).await;
+            match self.step.following {
+                Some(way) if !known => self.follow(id, way).await,
+                Some(_) => {}
+                None => return,
             }
             self.progress.ended.fetch_add(1, Ordering::Relaxed);
         };
@@ -171,11 +173,11 @@ impl Follower {
     }
 
     /// Asks until the job has ended. Clients take turns between the doors: an answer must not depend on who is asked.
-    async fn follow(&self, id: JobId) {
+    async fn follow(&self, id: JobId, way: Following) {
         let mut door = self.step.ingest;
         loop {
             let asked = Instant::now();
-            let end = match self.step.following {
+            let end = match way {
                 Following::Poll => self.caller.read(door, id, Way::Poll).await,
                 Following::LongPoll => self.caller.read(door, id, Way::LongPoll).await,
                 Following::Events => self.caller.events(door, id).await,

@@ -7,6 +7,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
+use gristmill_telemetry::fail_points;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
@@ -97,7 +98,10 @@ fn next(queue: &Queue) -> Option<Work> {
 
 fn answer(executor: &mut Executor, work: Work) {
     let (started, clock) = (SystemTime::now(), Instant::now());
-    let (results, calls) = executor.run(work.items);
+    let (results, calls) = fail_points::as_one_thread("bug-heartbeat-on-inference-thread", || {
+        fail_points::pause_at("worker-slow-run");
+        executor.run(work.items)
+    });
     let report = BatchReport {
         results,
         started,

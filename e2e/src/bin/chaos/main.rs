@@ -6,7 +6,7 @@ use anyhow::ensure;
 use clap::Parser;
 use gristmill_e2e::{
     binary,
-    chaos::{fault, row, seed::Seed, table},
+    chaos::{fault, planted, row, seed::Seed, table},
 };
 
 /// Breaks a running pipeline in every way it knows, and tells what became of its jobs
@@ -15,7 +15,7 @@ struct Command {
     /// Jobs a row, at least
     #[arg(long, default_value_t = 2000, value_name = "N")]
     jobs: u64,
-    /// Only these rows
+    /// Only these rows, or planted defects
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     only: Vec<String>,
     /// What decides every choice; the same seed makes the same plan
@@ -27,6 +27,9 @@ struct Command {
     /// Write the table as a page of the documentation, too
     #[arg(long, value_name = "FILE")]
     page: Option<PathBuf>,
+    /// Run the pipeline with defects on purpose, and tell whether each was noticed
+    #[arg(long)]
+    planted: bool,
     /// Only list the rows
     #[arg(long)]
     list: bool,
@@ -41,6 +44,9 @@ async fn main() -> anyhow::Result<ExitCode> {
             println!("{}", fault.name());
         }
         return Ok(ExitCode::SUCCESS);
+    }
+    if command.planted {
+        return planted(&command).await;
     }
     for name in &command.only {
         ensure!(
@@ -64,4 +70,15 @@ async fn main() -> anyhow::Result<ExitCode> {
     }
     let passed = rows.iter().all(row::Row::passed);
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn planted(command: &Command) -> anyhow::Result<ExitCode> {
+    let mut all = true;
+    let wanted = |name: &str| command.only.is_empty() || command.only.iter().any(|only| only == name);
+    for planted in planted::ALL.iter().filter(|planted| wanted(planted.name)) {
+        let hunt = planted::hunt(planted, command.jobs, &Seed::new(command.seed)).await?;
+        all &= hunt.caught();
+        println!("{hunt}");
+    }
+    Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

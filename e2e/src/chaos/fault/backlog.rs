@@ -17,9 +17,18 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Backlog;
 
+/// The backlog, in rows of the suite.
+const DEPTH: u64 = 5;
+/// Ends of followed jobs, of which there is one in ten, that show that the backlog is being worked on.
+const BEGUN: u64 = 10;
+
 impl Fault for Backlog {
     fn name(&self) -> &'static str {
         "backlog-and-kill-worker"
+    }
+
+    fn jobs(&self, jobs: u64) -> u64 {
+        jobs * DEPTH
     }
 
     fn setup(&self) -> Setup {
@@ -31,7 +40,9 @@ impl Fault for Backlog {
 
     fn mix(&self, _jobs: u64) -> Mix {
         Mix {
-            rate: 250,
+            rate: 500,
+            // thousands of clients that ask all the time would be a fault of their own
+            followed: 10,
             ..Mix::default()
         }
     }
@@ -39,13 +50,13 @@ impl Fault for Backlog {
     fn inject<'s>(&'s self, scene: &'s mut Scene) -> BoxFuture<'s, anyhow::Result<()>> {
         Box::pin(async move {
             scene.until_accepted(100).await?;
-            let backlog = scene.load.accepted() - scene.load.ended();
+            let backlog = scene.load.accepted();
             scene.note("backlog", backlog);
             scene.injected();
             for _ in 0..2 {
                 scene.cluster.add_worker().await?;
             }
-            let (load, some) = (&scene.load, scene.load.ended() + backlog / 20);
+            let (load, some) = (&scene.load, scene.load.ended() + BEGUN);
             wait::until("some of the backlog to be done", || async move {
                 Ok((load.ended() >= some).then_some(()))
             })

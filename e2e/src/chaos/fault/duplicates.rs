@@ -7,7 +7,10 @@ use futures_util::{StreamExt, future::BoxFuture};
 use gristmill_schemas::subject::WILDCARD;
 use tokio::time::timeout;
 
-use crate::chaos::fault::{Fault, Proof, Scene};
+use crate::chaos::{
+    checker::Allowance,
+    fault::{Fault, Proof, Scene},
+};
 
 /// The fault.
 #[derive(Debug)]
@@ -22,6 +25,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 impl Fault for Duplicates {
     fn name(&self) -> &'static str {
         "duplicate-publishes"
+    }
+
+    fn allowance(&self) -> Allowance {
+        Allowance {
+            // nothing is in the way of news, and who looks again by himself does so after 5 s
+            late_news: Some(Duration::from_millis(3500)),
+            ..Allowance::default()
+        }
     }
 
     fn inject<'s>(&'s self, scene: &'s mut Scene) -> BoxFuture<'s, anyhow::Result<()>> {

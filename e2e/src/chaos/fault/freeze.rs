@@ -21,9 +21,9 @@ enum Target {
 #[derive(Debug)]
 pub(super) struct Freeze(Target);
 
-/// Beyond a worker's `ack_wait` (3 s here), a call's time-out at the store (4 s) and what a client of the broker takes to
+/// Beyond a worker's `ack_wait` twice (3 s here; the broker looks about as often), a call's time-out at the store (4 s) and what a client of the broker takes to
 /// notice a silent peer (6 s, sometimes).
-const PAUSE: (Duration, Duration) = (Duration::from_millis(5000), Duration::from_millis(7000));
+const PAUSE: (Duration, Duration) = (Duration::from_millis(6500), Duration::from_millis(8000));
 /// Between two pauses.
 const REST: Duration = Duration::from_secs(1);
 

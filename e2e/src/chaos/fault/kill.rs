@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use gristmill_servers::Signal;
 use tokio::time::sleep;
 
 use crate::chaos::fault::{Fault, Proof, Scene};
@@ -17,6 +18,9 @@ enum Target {
     Redis,
     Stores,
 }
+
+/// How long a worker that is going to be killed gets nothing stored.
+const BREATH: Duration = Duration::from_millis(300);
 
 /// The fault.
 #[derive(Debug)]
@@ -43,9 +47,11 @@ impl Kill {
         let cluster = &mut scene.cluster;
         match self.0 {
             Target::Worker => {
-                cluster.workers[victim]
-                    .kill_with_hands_full(Duration::from_millis(300))
-                    .await?;
+                // while the store holds its breath, batches pile up in the worker's hands
+                cluster.servers.redis.signal(Signal::SIGSTOP)?;
+                sleep(BREATH).await;
+                cluster.workers[victim].kill_with_hands_full(BREATH).await?;
+                cluster.servers.redis.signal(Signal::SIGCONT)?;
                 sleep(outage).await;
                 cluster.workers[victim].revive().await
             }

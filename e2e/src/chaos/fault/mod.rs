@@ -5,14 +5,19 @@ mod scene;
 
 mod backlog;
 mod cancels;
+mod crash;
 mod deadlines;
 mod duplicates;
 mod freeze;
 mod kill;
 mod overload;
+mod poison;
 mod retries;
 mod rolling;
 mod slow_readers;
+mod slow_run;
+
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
@@ -25,6 +30,11 @@ pub trait Fault: Send + Sync {
     /// Its name in tables, on the command line and in errors.
     fn name(&self) -> &'static str;
 
+    /// How many jobs it takes in a suite of so many a row.
+    fn jobs(&self, jobs: u64) -> u64 {
+        jobs
+    }
+
     /// How the processes are started for it.
     fn setup(&self) -> Setup {
         Setup::default()
@@ -33,6 +43,11 @@ pub trait Fault: Send + Sync {
     /// The load it is injected under.
     fn mix(&self, _jobs: u64) -> Mix {
         Mix::default()
+    }
+
+    /// Within which time of the end of the fault every job ends.
+    fn drain_limit(&self) -> Duration {
+        Duration::from_secs(120)
     }
 
     /// What it may lead to.
@@ -95,5 +110,10 @@ pub fn all() -> Vec<Box<dyn Fault>> {
         Box::new(deadlines::Deadlines),
         Box::new(backlog::Backlog),
         Box::new(slow_readers::SlowReaders),
+        Box::new(crash::Crash::BETWEEN_COMMIT_AND_ACK),
+        Box::new(crash::Crash::BEFORE_PUBLISH),
+        Box::new(crash::Crash::AFTER_PUBLISH),
+        Box::new(poison::Poison),
+        Box::new(slow_run::SlowRun),
     ]
 }
