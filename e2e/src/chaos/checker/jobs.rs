@@ -1,5 +1,7 @@
 //! The promises about one job.
 
+use std::time::Duration;
+
 use gristmill_schemas::JobState;
 
 use crate::chaos::{
@@ -111,17 +113,19 @@ fn good_reason(job: &Dossier<'_>, evidence: &Evidence, findings: &mut Findings) 
     let Some(state) = job.state() else { return };
     let poison = job.nonces.iter().any(|nonce| evidence.allowance.poison.contains(nonce));
     let ended_at = job.stored.and_then(|stored| stored.committed_at);
+    let early = ended_at.map_or(Duration::ZERO, |at| job.id.deadline().since(at));
     let excuse = match state {
         JobState::Queued | JobState::Succeeded => !poison,
         JobState::Failed => poison,
         JobState::Cancelled => job.cancel_asked.is_some(),
-        JobState::Expired => ended_at.is_none_or(|at| at >= job.id.deadline()),
+        JobState::Expired => early <= evidence.allowance.early_expiry,
     };
     if !excuse {
         let failure = job.stored.and_then(|stored| stored.lineage.as_ref()?.failure.as_ref());
-        let why = failure
-            .map(|failure| format!(": {}", failure.message))
-            .unwrap_or_default();
+        let why = match failure {
+            Some(failure) => format!(": {}", failure.message),
+            None => format!(", {early:?} before its deadline"),
+        };
         findings.of(Promise::GoodReason, job.id, format!("nothing says why it {state}{why}"));
     }
 }
