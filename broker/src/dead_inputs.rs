@@ -3,11 +3,14 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::{self, ErrorCode, stream};
+use async_nats::jetstream::stream;
 use bytes::Bytes;
 use gristmill_schemas::{Envelope, Job, TenantId, subject};
 
-use crate::nats::{Broker, BrokerError};
+use crate::{
+    backlog::is_absence,
+    nats::{Broker, BrokerError},
+};
 
 /// How much of failed jobs' inputs is kept: said by ingests alone, as the stream of jobs is.
 #[derive(Debug, Clone, clap::Args)]
@@ -152,12 +155,10 @@ enum Unread {
 
 impl From<stream::RawMessageError> for Unread {
     fn from(error: stream::RawMessageError) -> Self {
-        let source = std::error::Error::source(&error);
-        let code = source.and_then(|source| source.downcast_ref::<jetstream::Error>());
-        match (error.kind(), code.map(jetstream::Error::error_code)) {
-            (stream::LastRawMessageErrorKind::NoMessageFound, _) => Self::NotThere,
-            (_, Some(ErrorCode::NO_MESSAGE_FOUND)) => Self::NotThere,
-            _ => Self::Failed(error.to_string()),
+        if is_absence(&error) {
+            Self::NotThere
+        } else {
+            Self::Failed(error.to_string())
         }
     }
 }

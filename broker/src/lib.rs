@@ -2,6 +2,7 @@
 //! holds outcomes. The only crate that imports `async-nats` or `redis`; what a job means is not known here.
 
 pub mod api_keys;
+pub mod backlog;
 pub mod backoff;
 pub mod claim;
 pub mod clock;
@@ -12,6 +13,7 @@ pub mod delivery;
 pub mod idempotency;
 pub mod job_id_keys;
 mod lane;
+mod lead;
 pub mod metrics;
 pub mod nats;
 pub mod outcomes;
@@ -22,6 +24,7 @@ pub mod settle;
 pub mod store;
 pub mod watch;
 
+pub use backlog::Backlog;
 pub use backoff::Backoff;
 pub use claim::{Claim, ClaimRequest};
 pub use clock::BrokerClock;

@@ -3,7 +3,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use gristmill_broker::{Broker, BrokerError, DeadInputs, DeadLetterArgs, Publisher, Store, StreamArgs, Watch};
+use gristmill_broker::{Backlog, Broker, BrokerError, DeadInputs, DeadLetterArgs, Publisher, Store, StreamArgs, Watch};
 use gristmill_models::Catalog;
 use gristmill_schemas::JobIdKeys;
 use gristmill_telemetry::{Readiness, Shutdown, admin, health::Component};
@@ -17,7 +17,9 @@ use crate::{
     job_id_keys,
     jobs::Jobs,
     keys::KeyRing,
-    metrics, serve,
+    metrics,
+    reconciler::Reconciler,
+    serve,
     submit::Submitter,
 };
 
@@ -122,8 +124,14 @@ impl Parts<'_> {
         started?;
         let app = self.app(&broker, &store, (shutdown, background));
         let ring = app.ring.clone().follow(store.clone(), app.jobs.watch.clone());
+        let reconciler = Reconciler {
+            backlog: Backlog::new(&broker),
+            store: store.clone(),
+            clock: broker.clock(),
+            catalog: Arc::clone(&app.catalog),
+        };
         let look = look_after(streams, store, broker_ready, store_ready);
-        for task in [boxed(ring), boxed(look)] {
+        for task in [boxed(ring), boxed(look), boxed(reconciler.run())] {
             let told = background.clone();
             background.spawn(async move { told.token().run_until_cancelled(task).await });
         }

@@ -13,6 +13,7 @@ pub mod job_id_keys;
 pub mod jobs;
 pub mod keys;
 mod metrics;
+mod reconciler;
 mod serve;
 pub mod submit;
 mod trace;

@@ -15,6 +15,10 @@ metrics! {
     pub counter refused = "gristmill_refused_total" { code };
     /// Jobs that a reader settled: expired ones, and cancelled ones.
     pub counter settled_by_reader = "gristmill_settled_by_reader_total" { state };
+    /// Jobs that were ended on the stream, without anybody's asking.
+    pub counter reconciled = "gristmill_reconciled_total" { state };
+    /// Envelopes on the stream whose deadlines this ingest watches; 0 unless it leads.
+    pub gauge envelopes_watched = "gristmill_envelopes_watched";
     /// Requests that wait for an outcome now.
     pub gauge waiting = "gristmill_waiting_requests";
     /// Event streams open now.

@@ -8,6 +8,7 @@ use crate::{
     codec::{self, DecodeError, Message, SCHEMA_VERSION},
     digest::Digest,
     failure::Failure,
+    job::Job,
     job_id::JobId,
     lane::Lane,
     name::{KeyId, ModelName, TenantId, VersionName},
@@ -168,6 +169,20 @@ impl Lineage {
             worker: None,
             attempt: 0,
             stages: Stages::accepted(job_id.accepted_at()),
+        }
+    }
+
+    /// The record of a job that was not run, with all that its message says of it.
+    #[must_use]
+    pub fn of_job(job: &Job, state: JobState) -> Self {
+        Self {
+            submitted_by: Some(job.submitted_by.clone()),
+            traceparent: job.traceparent,
+            provenance: job.provenance.clone(),
+            metadata: job.metadata.clone(),
+            input_digest: Some(job.input_digest),
+            lane: Some(job.lane),
+            ..Self::of_id(job.id, job.tenant.clone(), state)
         }
     }
 

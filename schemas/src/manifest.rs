@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     datatype::Datatype,
     digest::Digest,
+    lineage::ModelRecord,
     name::{ModelName, VersionName},
     span::Span,
 };
@@ -186,6 +187,26 @@ impl Manifest {
     #[must_use]
     pub fn model_digest(&self) -> Digest {
         self.artifacts[MODEL_ROLE].sha256
+    }
+
+    /// What a lineage says of the version.
+    ///
+    /// # Panics
+    /// If [`Self::check`] was not asked first.
+    #[must_use]
+    pub fn record(&self) -> ModelRecord {
+        let companions = self.artifacts.iter().filter(|(role, _)| *role != MODEL_ROLE);
+        let words = |value: serde_json::Result<String>| value.expect("plain enums");
+        ModelRecord {
+            name: self.name.clone(),
+            version: self.version.clone(),
+            artifact: self.model_digest(),
+            companions: companions
+                .map(|(role, artifact)| (role.clone(), artifact.sha256))
+                .collect(),
+            preprocess: words(serde_json::to_string(&self.preprocess)),
+            postprocess: words(serde_json::to_string(&self.postprocess)),
+        }
     }
 
     /// Looks for contradictions; a manifest that passes can be served.

@@ -196,11 +196,6 @@ impl HeldJob {
             JobResult::Cancelled => JobState::Cancelled,
         };
         let lineage = Lineage {
-            submitted_by: Some(job.submitted_by.clone()),
-            traceparent: job.traceparent,
-            provenance: job.provenance.clone(),
-            metadata: job.metadata.clone(),
-            input_digest: Some(job.input_digest),
             output_digest: match &result {
                 JobResult::Succeeded(outputs) => Some(Digest::of_tensors(outputs)),
                 JobResult::Failed(_) | JobResult::Expired | JobResult::Cancelled => None,
@@ -210,7 +205,6 @@ impl HeldJob {
                 JobResult::Succeeded(_) | JobResult::Expired | JobResult::Cancelled => None,
             },
             model: Some(about.model.clone()),
-            lane: Some(job.lane),
             batches: run.batches.clone(),
             worker: Some(about.worker.clone()),
             attempt: self.attempt(),
@@ -222,7 +216,7 @@ impl HeldJob {
                 compute_finished_at: run.finished_at,
                 ..Stages::accepted(job.id.accepted_at())
             },
-            ..Lineage::of_id(job.id, job.tenant.clone(), state)
+            ..Lineage::of_job(job, state)
         };
         (Outcome::new(job.id, result), lineage)
     }

@@ -5,10 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context, bail};
 use gristmill_broker::{Broker, DeadInputs, Store};
 use gristmill_models::{ArtifactStore, ModelVersion};
-use gristmill_schemas::{
-    lineage::{ModelRecord, WorkerRecord},
-    manifest::MODEL_ROLE,
-};
+use gristmill_schemas::lineage::WorkerRecord;
 use gristmill_telemetry::{Readiness, Shutdown, health::Component};
 use tokio::{
     sync::watch,
@@ -214,7 +211,7 @@ async fn load(args: &WorkerArgs) -> anyhow::Result<Vec<Loaded>> {
         versions
             .into_iter()
             .map(|version| {
-                let model = model_record(&version);
+                let model = version.manifest.record();
                 let (version, engine) = load(version)?;
                 Ok((
                     version,
@@ -263,20 +260,4 @@ fn worker_record(runtime: &Runtime) -> anyhow::Result<WorkerRecord> {
         runtime: runtime.version().to_owned(),
         provider: runtime.provider().to_owned(),
     })
-}
-
-fn model_record(version: &ModelVersion) -> ModelRecord {
-    let manifest = &version.manifest;
-    let companions = manifest.artifacts.iter().filter(|(role, _)| *role != MODEL_ROLE);
-    let words = |value: serde_json::Result<String>| value.expect("plain enums");
-    ModelRecord {
-        name: manifest.name.clone(),
-        version: manifest.version.clone(),
-        artifact: manifest.model_digest(),
-        companions: companions
-            .map(|(role, artifact)| (role.clone(), artifact.sha256))
-            .collect(),
-        preprocess: words(serde_json::to_string(&manifest.preprocess)),
-        postprocess: words(serde_json::to_string(&manifest.postprocess)),
-    }
 }
