@@ -53,6 +53,24 @@ impl Store {
             .collect())
     }
 
+    /// Notes that jobs of a first delivery are given back before anything of them was begun, so that the next delivery does
+    /// not count as their second attempt.
+    ///
+    /// # Errors
+    /// [`StoreError`]: then it does.
+    pub async fn note_unbegun(&self, jobs: &[(&TenantId, &JobId)]) -> Result<(), StoreError> {
+        let commands = jobs.iter().map(|(tenant, id)| {
+            let mut command = script::UNBEGUN.call(1);
+            command
+                .arg(key::job(tenant, id))
+                .arg(self.retention().as_millis() as u64);
+            command
+        });
+        let answers = self.run(commands.collect()).await?;
+        let mut failed = answers.into_iter().filter_map(Result::err);
+        failed.next().map_or(Ok(()), |error| Err(translate(&error)))
+    }
+
     fn claim_command(&self, request: ClaimRequest<'_>) -> Cmd {
         let key = key::job(request.tenant, request.id);
         if let Some(token) = request.redelivered

@@ -18,6 +18,9 @@ pub(crate) static FORGET: Script = Script::new(include_str!("lua/forget.lua"), |
 pub(crate) static COMPLETE: Script = Script::new(include_str!("lua/complete.lua"), || {
     sha1(include_str!("lua/complete.lua"))
 });
+pub(crate) static UNBEGUN: Script = Script::new(include_str!("lua/unbegun.lua"), || {
+    sha1(include_str!("lua/unbegun.lua"))
+});
 pub(crate) static BURY: Script = Script::new(include_str!("lua/bury.lua"), || sha1(include_str!("lua/bury.lua")));
 
 fn sha1(source: &str) -> String {
@@ -58,7 +61,7 @@ impl Store {
             return Ok(answers);
         }
         let mut load = Pipeline::new();
-        for script in [&SETTLE, &RECLAIM, &FORGET, &COMPLETE, &BURY] {
+        for script in [&SETTLE, &RECLAIM, &FORGET, &COMPLETE, &BURY, &UNBEGUN] {
             load.cmd("SCRIPT").arg("LOAD").arg(script.source);
         }
         let _: Vec<Value> = self.query(&load).await?;

@@ -101,12 +101,16 @@ impl Line {
 
     /// Gives back every job of which nothing was begun.
     pub(crate) async fn give_back(&self) {
-        let unbegun = self.batcher().drain();
+        let drained = self.batcher().drain();
+        let unbegun: Vec<Arc<HeldJob>> = drained
+            .into_iter()
+            .filter(|held| held.begin_claim() && held.end())
+            .collect();
+        // before the broker hands them to the next worker
+        self.settler.note_unbegun(&unbegun).await;
         for held in unbegun {
-            if held.begin_claim() && held.end() {
-                held.permit(Permit::PassOver);
-                held.account(JobAccount::GivenBack).await;
-            }
+            held.permit(Permit::PassOver);
+            held.account(JobAccount::GivenBack).await;
         }
         self.changed.notify_waiters();
     }

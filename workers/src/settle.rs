@@ -151,6 +151,16 @@ impl Settler {
         }
     }
 
+    /// Sees to it that jobs which were not begun here have burnt no attempt. A drain does not wait for a store that is away:
+    /// an attempt too many is counted then.
+    pub(crate) async fn note_unbegun(&self, jobs: &[Arc<HeldJob>]) {
+        let first = jobs.iter().filter(|held| held.redelivered.is_none());
+        let first: Vec<_> = first.map(|held| (&held.job.tenant, &held.job.id)).collect();
+        if let Err(error) = self.store.note_unbegun(&first).await {
+            tracing::warn!(%error, jobs = first.len(), "jobs that are given back count an attempt that they did not have");
+        }
+    }
+
     /// Whoever cancels a job or finds it expired knows its id alone; the first worker to meet the job itself writes down the
     /// rest. Nobody waits for it, so it is tried once.
     async fn complete_lineage(&self, held: &HeldJob, state: JobState) {

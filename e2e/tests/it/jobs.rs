@@ -161,7 +161,7 @@ async fn a_wrong_item_fails_alone() -> anyhow::Result<()> {
 async fn a_worker_told_to_end_gives_back_what_it_has_not_begun() -> anyhow::Result<()> {
     let stack = Stack::start().await?;
     let client = stack.client("drains").await?;
-    let mut leaving = stack.worker("leaving", &["--model", "magika"]).await?;
+    let mut leaving = stack.worker("leaving", &["--model", "magika", "--prefetch", "8"]).await?;
     let content = vec![b'x'; 64];
     let request = InferRequest::new(
         "magika".parse()?,
@@ -176,10 +176,14 @@ async fn a_worker_told_to_end_gives_back_what_it_has_not_begun() -> anyhow::Resu
         "it drains and ends well:\n{}",
         leaving.log()
     );
-    let _staying = stack.worker("staying", &["--model", "magika"]).await?;
+    let staying = stack.worker("staying", &["--model", "magika"]).await?;
     for id in ids {
         assert_eq!(client.job(&id, 30).await?.status, JobState::Succeeded);
+        // what was given back burnt no attempt
+        assert_eq!(client.lineage(&id).await?.attempt, 1);
     }
+    let redelivered = r#"redelivered="true""#;
+    assert!(staying.metric("gristmill_deliveries_total", redelivered).await? > 0.0);
     Ok(())
 }
 
