@@ -22,6 +22,7 @@ mod script;
 pub mod server_url;
 pub mod settle;
 pub mod store;
+pub mod store_memory;
 pub mod watch;
 
 pub use backlog::Backlog;

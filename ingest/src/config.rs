@@ -87,6 +87,14 @@ pub struct LimitArgs {
     /// The most event streams (SSE) open at once
     #[arg(long, env = "GRISTMILL_MAX_EVENT_STREAMS", default_value_t = 1024, value_name = "N")]
     pub max_event_streams: usize,
+    /// The share of the store's `maxmemory` that outcomes may fill; past it submissions are refused
+    #[arg(
+        long,
+        env = "GRISTMILL_STORE_MEMORY_LIMIT",
+        default_value_t = 0.9,
+        value_name = "SHARE"
+    )]
+    pub store_memory_limit: f64,
     /// The deadline of a job that names none
     #[arg(long, env = "GRISTMILL_DEFAULT_DEADLINE", default_value = "5m", value_name = "TIME")]
     pub default_deadline: Span,
@@ -138,6 +146,10 @@ impl IngestArgs {
         demand(
             limits.default_deadline <= limits.max_deadline,
             "--default-deadline is longer than --max-deadline",
+        );
+        demand(
+            (0.1..=1.0).contains(&limits.store_memory_limit),
+            "--store-memory-limit is a share from 0.1 to 1",
         );
         let kept = Duration::from(limits.max_deadline) + Duration::from(limits.expiry_grace);
         demand(

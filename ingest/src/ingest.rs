@@ -20,6 +20,7 @@ use crate::{
     metrics,
     reconciler::Reconciler,
     serve,
+    store_room::StoreRoom,
     submit::Submitter,
 };
 
@@ -130,7 +131,8 @@ impl Parts<'_> {
             clock: broker.clock(),
             catalog: Arc::clone(&app.catalog),
         };
-        let look = look_after(streams, store, broker_ready, store_ready);
+        let room = app.submitter.store_room.clone();
+        let look = look_after(streams, (store, room), broker_ready, store_ready);
         for task in [boxed(ring), boxed(look), boxed(reconciler.run())] {
             let told = background.clone();
             background.spawn(async move { told.token().run_until_cancelled(task).await });
@@ -158,6 +160,7 @@ impl Parts<'_> {
             clock: broker.clock(),
             keys: Arc::clone(&keys),
             limits: args.limits.clone(),
+            store_room: StoreRoom::new(args.limits.store_memory_limit),
             shutdown: shutdown.clone(),
         };
         let dead_letters = DeadLetters {
@@ -248,7 +251,12 @@ async fn start(
 }
 
 /// Reports how the broker and the store stand, and makes the stream again if the broker has lost it. Never ends.
-async fn look_after(streams: Streams, store: Store, broker_ready: Component, store_ready: Component) {
+async fn look_after(
+    streams: Streams,
+    (store, room): (Store, StoreRoom),
+    broker_ready: Component,
+    store_ready: Component,
+) {
     let mut ticks = tokio::time::interval(LOOK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -264,8 +272,11 @@ async fn look_after(streams: Streams, store: Store, broker_ready: Component, sto
                 }
             }
         }
-        match store.ping().await {
-            Ok(()) => store_ready.ready(),
+        match store.memory().await {
+            Ok(memory) => {
+                room.note(memory);
+                store_ready.ready();
+            }
             Err(error) => store_ready.degraded(error.to_string()),
         }
     }

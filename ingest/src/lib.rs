@@ -15,6 +15,7 @@ pub mod keys;
 mod metrics;
 mod reconciler;
 mod serve;
+pub mod store_room;
 pub mod submit;
 mod trace;
 

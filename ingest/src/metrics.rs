@@ -15,6 +15,10 @@ metrics! {
     pub counter refused = "gristmill_refused_total" { code };
     /// Jobs that a reader settled: expired ones, and cancelled ones.
     pub counter settled_by_reader = "gristmill_settled_by_reader_total" { state };
+    /// Memory that the store uses.
+    pub gauge store_used_bytes = "gristmill_store_used_bytes";
+    /// Memory that the store may use; 0 where it has no limit.
+    pub gauge store_max_bytes = "gristmill_store_max_bytes";
     /// Jobs that were ended on the stream, without anybody's asking.
     pub counter reconciled = "gristmill_reconciled_total" { state };
     /// Envelopes on the stream whose deadlines this ingest watches; 0 unless it leads.

@@ -13,7 +13,7 @@ use gristmill_schemas::{
 use gristmill_telemetry::{Shutdown, fail_points};
 use tokio::time::Instant;
 
-use crate::{config::LimitArgs, keys::Caller, metrics};
+use crate::{config::LimitArgs, keys::Caller, metrics, store_room::StoreRoom};
 
 /// What a client wants, who it is, and under which key of its own it may say so again.
 #[derive(Debug)]
@@ -95,6 +95,8 @@ pub struct Submitter {
     pub keys: Arc<JobIdKeys>,
     /// Which deadlines are allowed.
     pub limits: LimitArgs,
+    /// Whether the store has room for outcomes.
+    pub store_room: StoreRoom,
     /// When to take nothing more.
     pub shutdown: Shutdown,
 }
@@ -109,6 +111,7 @@ impl Submitter {
             let detail = "this server is shutting down; another one, or this one in a moment, will take the job";
             return Err(Refusal::new(RefusalCode::Draining, detail).into());
         }
+        self.store_room.check()?;
         let once = submission
             .idempotency_key
             .clone()

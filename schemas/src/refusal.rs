@@ -56,6 +56,7 @@ pub enum RefusalCode {
     MethodNotAllowed,
     Overloaded,
     StreamFull,
+    StoreFull,
     PublishUnknown,
     BrokerUnavailable,
     StoreUnavailable,
@@ -141,6 +142,7 @@ codes! {
     MethodNotAllowed "method_not_allowed" 405 12 "The path does not take this method";
     Overloaded "overloaded" 429 8 "There is too much waiting already";
     StreamFull "stream_full" 503 8 "The stream has no room";
+    StoreFull "store_full" 503 8 "The store has no room";
     PublishUnknown "publish_unknown" 503 14 "It is not known whether the job was accepted";
     BrokerUnavailable "broker_unavailable" 503 14 "The broker cannot be reached";
     StoreUnavailable "store_unavailable" 503 14 "The store cannot be reached";

@@ -161,7 +161,9 @@ async fn a_wrong_item_fails_alone() -> anyhow::Result<()> {
 async fn a_worker_told_to_end_gives_back_what_it_has_not_begun() -> anyhow::Result<()> {
     let stack = Stack::start().await?;
     let client = stack.client("drains").await?;
-    let mut leaving = stack.worker("leaving", &["--model", "magika", "--prefetch", "8"]).await?;
+    let mut leaving = stack
+        .worker("leaving", &["--model", "magika", "--prefetch", "8"])
+        .await?;
     let content = vec![b'x'; 64];
     let request = InferRequest::new(
         "magika".parse()?,

@@ -62,7 +62,7 @@ fn retry_after(refusal: &Refusal) -> Option<u64> {
     let usual = match refusal.code {
         RefusalCode::Overloaded | RefusalCode::PublishUnknown => Some(1),
         RefusalCode::BrokerUnavailable | RefusalCode::StoreUnavailable => Some(2),
-        RefusalCode::StreamFull | RefusalCode::Draining => Some(5),
+        RefusalCode::StreamFull | RefusalCode::StoreFull | RefusalCode::Draining => Some(5),
         other => matches!(other.row().http, 429 | 503).then_some(1),
     };
     refusal.retry_after.map(whole).or(usual)

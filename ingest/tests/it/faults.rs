@@ -132,3 +132,29 @@ async fn requests_in_progress_are_bounded() {
     stand.settle(id, JobResult::Cancelled).await;
     assert_eq!(waiting.await.unwrap().unwrap().status(), StatusCode::OK);
 }
+
+#[tokio::test]
+async fn nearly_full_store_refuses_jobs_until_it_has_room_again() {
+    let stand = Stand::start().await;
+    stand.submit(&job()).await;
+    assert_eq!(stand.envelopes().await, 1);
+    let used = stand.store.memory().await.unwrap().used;
+    stand.limit_store_memory(used + used / 100).await;
+    // an answer without a job: what is submitted before the store was looked at again is accepted still
+    until("noticed", async || {
+        let text = stand.get_admin("/metrics").await;
+        text.lines()
+            .any(|line| line == format!("gristmill_store_max_bytes {}", used + used / 100))
+    })
+    .await;
+    let refused = stand.post("/v1/jobs").json(&job()).send().await.unwrap();
+    assert!(refused.headers().contains_key("retry-after"));
+    problem(refused, 503, "store_full").await;
+    stand.limit_store_memory(used * 10).await;
+    until("taken again", async || {
+        stand.post("/v1/jobs").json(&job()).send().await.unwrap().status() == StatusCode::ACCEPTED
+    })
+    .await;
+    // nothing of what was refused is on the stream
+    assert_eq!(stand.envelopes().await, 2);
+}

@@ -162,6 +162,23 @@ impl Stand {
         .await;
     }
 
+    /// What the admin listener answers.
+    pub(crate) async fn get_admin(&self, path: &str) -> String {
+        let answer = self.http.get(format!("{}{path}", self.admin_url)).send().await.unwrap();
+        answer.text().await.unwrap()
+    }
+
+    /// Says how much memory the store may use.
+    pub(crate) async fn limit_store_memory(&self, bytes: u64) {
+        let address = self.servers.redis.url().trim_start_matches("redis://").to_owned();
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        let ask = format!("CONFIG SET maxmemory {bytes}\r\nQUIT\r\n");
+        stream.write_all(ask.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("+OK"), "{answer}");
+    }
+
     /// Envelopes on the stream, as the server itself tells.
     pub(crate) async fn envelopes(&self) -> u64 {
         let url = format!("{}/jsz?streams=1", self.servers.nats.options().monitor_url());
