@@ -17,12 +17,11 @@ use crate::{
 
 /// How often the time is asked for anew; clocks drift by less than a millisecond in between.
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(5);
-/// A slower answer, such as one that had to wait for a connection, says less than the sample before it.
-const MAX_ROUND_TRIP: Duration = Duration::from_millis(500);
-/// Unless that one is so old.
+/// A sample that is so old gives way to any newer one: clocks drift, and a new leader has a clock of its own.
 const MAX_AGE: Duration = Duration::from_secs(60);
 
-/// The broker's time: its last answer plus the time that has passed here since. Wrong by at most one round trip.
+/// The broker's time: its answer plus the time that has passed here since the answer came. So it is late by what the answer
+/// took on its way and never early, and nothing expires before its time. Of the samples of a minute the least late counts.
 #[derive(Clone, Debug)]
 pub struct BrokerClock {
     jetstream: jetstream::Context,
@@ -37,6 +36,22 @@ struct Sample {
     there: Timestamp,
     /// False as long as it is only this host's own clock.
     learned: bool,
+}
+
+impl Sample {
+    fn at(&self, here: Instant) -> Timestamp {
+        self.there.plus(here.saturating_duration_since(self.here))
+    }
+
+    /// The one that says more, of this and a newer one.
+    fn or(self, newer: Self) -> Self {
+        let is_old = newer.here.saturating_duration_since(self.here) > MAX_AGE;
+        if !self.learned || is_old || newer.there >= self.at(newer.here) {
+            newer
+        } else {
+            self
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -84,7 +99,7 @@ impl BrokerClock {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         let sample = *self.sample.lock().unwrap_or_else(PoisonError::into_inner);
-        sample.there.plus(sample.here.elapsed())
+        sample.at(Instant::now())
     }
 
     /// Why the stream could not be asked when it was asked last.
@@ -101,7 +116,6 @@ impl BrokerClock {
     }
 
     async fn ask(&self) -> Result<(), BrokerError> {
-        let asked = Instant::now();
         let subject = format!("STREAM.INFO.{}", subject::STREAM);
         let reply: jetstream::response::Response<StreamInfo> = self
             .jetstream
@@ -114,17 +128,47 @@ impl BrokerClock {
         };
         metrics::stream_envelopes().set(info.state.messages);
         metrics::stream_bytes().set(info.state.bytes as f64);
-        let round_trip = asked.elapsed();
-        let mut sample = self.sample.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(there) = info.time
-            && (round_trip <= MAX_ROUND_TRIP || !sample.learned || sample.here.elapsed() > MAX_AGE)
-        {
-            *sample = Sample {
-                here: asked + round_trip / 2,
+        if let Some(there) = info.time {
+            let newer = Sample {
+                here: Instant::now(),
                 there,
                 learned: true,
             };
+            let mut sample = self.sample.lock().unwrap_or_else(PoisonError::into_inner);
+            *sample = sample.or(newer);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn least_late_sample_counts_until_it_is_old() {
+        let start = Instant::now();
+        let sample = |after: u64, there: u64, learned| Sample {
+            here: start + Duration::from_secs(after),
+            there: Timestamp::from_millis(there * 1000),
+            learned,
+        };
+        let own = sample(0, 5_000, false);
+        let first = own.or(sample(1, 1_001, true));
+        assert_eq!(first.there, Timestamp::from_millis(1_001_000));
+        // its answer took three seconds more on its way
+        let late = first.or(sample(11, 1_008, true));
+        assert_eq!(
+            late.at(start + Duration::from_secs(11)),
+            Timestamp::from_millis(1_011_000)
+        );
+        let sooner = late.or(sample(21, 1_022, true));
+        assert_eq!(
+            sooner.at(start + Duration::from_secs(21)),
+            Timestamp::from_millis(1_022_000)
+        );
+        // a broker whose clock was set back is believed after a while
+        let stepped = sample(90, 500, true);
+        assert_eq!(sooner.or(stepped).there, stepped.there);
     }
 }

@@ -92,8 +92,8 @@ pub struct Allowance {
     pub poison: Vec<u64>,
     /// How long after its deadline a run that was begun in time may be stored as a success.
     pub late_success: Duration,
-    /// How long before its deadline, by the store's clock, a job may be expired: processes know the broker's clock as well as
-    /// half of a round trip to it.
+    /// How long before its deadline, by the store's clock, a job may be expired: processes never take the broker's clock for
+    /// later than it is, but the store has a clock of its own.
     pub early_expiry: Duration,
     /// How late news of an end may be, where no fault is in the way; none for rows in which a fault always is.
     pub late_news: Option<Duration>,
@@ -105,7 +105,7 @@ impl Default for Allowance {
             attempts: 5,
             poison: Vec::new(),
             late_success: Duration::from_secs(1),
-            early_expiry: Duration::from_millis(500),
+            early_expiry: Duration::from_millis(50),
             late_news: None,
         }
     }
