@@ -1,5 +1,5 @@
 //! A catalog of the small graphs that go wrong in one way each (models/tests/graphs), for stacks that are to meet them.
-//! Each takes and gives INT64 [n], named x and y.
+//! Each takes and gives as many INT64 as there are rows, named x and y.
 
 use std::{fs, path::Path};
 
