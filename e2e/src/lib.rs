@@ -5,6 +5,7 @@ pub mod binary;
 pub mod chaos;
 pub mod client;
 pub mod graphs;
+pub mod inject;
 pub mod load;
 pub mod process;
 pub mod scrape;

@@ -36,20 +36,20 @@ impl Stack {
     /// A part cannot be started.
     pub async fn start_in(dir: TempDir, more: &[String]) -> anyhow::Result<Self> {
         let servers = Pair::start(Durability::PowerLoss, dir.path()).await?;
-        let mut args = Self::ingest_args(&servers, &dir.path().join("keys.json"));
+        let mut args = Self::ingest_args(Self::server_args(&servers), &dir.path().join("keys.json"));
         args.extend_from_slice(more);
         let ingest = Process::start("ingest", &args, dir.path()).await?;
         Ok(Self { ingest, servers, dir })
     }
 
-    pub(crate) fn ingest_args(servers: &Pair, keys: &Path) -> Vec<String> {
+    pub(crate) fn ingest_args(servers: [String; 4], keys: &Path) -> Vec<String> {
         let mut args = vec!["ingest".to_owned(), "--listen".to_owned(), "127.0.0.1:0".to_owned()];
         args.extend([
             "--create-job-id-keys".to_owned(),
             "--job-id-keys".to_owned(),
             keys.display().to_string(),
         ]);
-        args.extend(Self::server_args(servers));
+        args.extend(servers);
         args
     }
 

@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 use crate::{
     Client, Process, Stack,
     chaos::{caller::Caller, history::History, plan::TENANTS},
+    inject::Link,
     scrape, stack,
 };
 
@@ -35,6 +36,8 @@ pub struct Setup {
     pub armed_workers: usize,
     /// Workers that run from the beginning.
     pub workers: usize,
+    /// Whether each process has a proxy between itself and each server.
+    pub linked: bool,
     /// What both stores promise to keep.
     pub durability: Durability,
 }
@@ -49,6 +52,7 @@ impl Default for Setup {
             worker_fail_points: String::new(),
             armed_workers: usize::MAX,
             workers: 2,
+            linked: false,
             durability: Durability::PowerLoss,
         }
     }
@@ -69,6 +73,8 @@ pub struct Member {
     dir: PathBuf,
     fail_points: String,
     process: Option<Process>,
+    /// What is between it and the servers, if anything is.
+    pub link: Option<Link>,
     /// The metrics of its earlier lives, as they last were.
     bygone: Vec<String>,
 }
@@ -81,6 +87,7 @@ impl Member {
             dir: dir.to_owned(),
             fail_points: fail_points.to_owned(),
             process: None,
+            link: None,
             bygone: Vec::new(),
         };
         member.revive().await?;
@@ -242,7 +249,8 @@ impl Cluster {
     }
 
     async fn add_ingest(&mut self, number: usize) -> anyhow::Result<()> {
-        let mut args = Stack::ingest_args(&self.servers, &self.dir.path().join("keys.json"));
+        let (link, servers) = self.way_to_servers().await?;
+        let mut args = Stack::ingest_args(servers, &self.dir.path().join("keys.json"));
         args.extend(self.setup.ingest_flags.iter().map(|flag| (*flag).to_owned()));
         args.extend(LOG_LEVEL.map(str::to_owned));
         let (name, fail_points) = (format!("ingest-{number}"), &self.setup.ingest_fail_points);
@@ -252,6 +260,7 @@ impl Cluster {
         if let Some(listen) = ingest.args.iter_mut().find(|arg| *arg == "127.0.0.1:0") {
             *listen = address;
         }
+        ingest.link = link;
         self.ingests.push(ingest);
         Ok(())
     }
@@ -262,15 +271,27 @@ impl Cluster {
     /// It does not become ready.
     pub async fn add_worker(&mut self) -> anyhow::Result<()> {
         let mut args = vec!["worker".to_owned()];
-        args.extend(Stack::server_args(&self.servers));
+        let (link, servers) = self.way_to_servers().await?;
+        args.extend(servers);
         args.extend(WORKER_FLAGS.iter().chain(&LOG_LEVEL).map(|flag| (*flag).to_owned()));
         args.extend(self.setup.worker_flags.iter().map(|flag| (*flag).to_owned()));
         let name = format!("worker-{}", self.workers.len() + 1);
         let armed = self.workers.len() < self.setup.armed_workers;
         let fail_points = if armed { &self.setup.worker_fail_points } else { "" };
-        self.workers
-            .push(Member::start(name, args, self.dir.path(), fail_points).await?);
+        let mut worker = Member::start(name, args, self.dir.path(), fail_points).await?;
+        worker.link = link;
+        self.workers.push(worker);
         Ok(())
+    }
+
+    /// How the next process reaches the servers.
+    async fn way_to_servers(&self) -> anyhow::Result<(Option<Link>, [String; 4])> {
+        if !self.setup.linked {
+            return Ok((None, Stack::server_args(&self.servers)));
+        }
+        let link = Link::to(&self.servers).await?;
+        let args = link.args();
+        Ok((Some(link), args))
     }
 
     /// The store, as an operator reaches it.

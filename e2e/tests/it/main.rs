@@ -7,6 +7,7 @@ mod chaos;
 mod dead_letters;
 mod deadlines;
 mod faults;
+mod inject;
 mod jobs;
 mod lineage;
 mod models;

@@ -10,6 +10,7 @@ mod deadlines;
 mod duplicates;
 mod freeze;
 mod kill;
+mod network;
 mod overload;
 mod poison;
 mod retries;
@@ -91,7 +92,7 @@ impl std::fmt::Display for Proof {
 /// Every fault of the suite, in the order of the table.
 #[must_use]
 pub fn all() -> Vec<Box<dyn Fault>> {
-    vec![
+    let mut faults: Vec<Box<dyn Fault>> = vec![
         Box::new(kill::Kill::WORKER),
         Box::new(kill::Kill::INGEST),
         Box::new(kill::Kill::INGESTS),
@@ -115,5 +116,8 @@ pub fn all() -> Vec<Box<dyn Fault>> {
         Box::new(crash::Crash::AFTER_PUBLISH),
         Box::new(poison::Poison),
         Box::new(slow_run::SlowRun),
-    ]
+    ];
+    let weathers = network::Network::all().into_iter();
+    faults.extend(weathers.map(|weather| Box::new(weather) as Box<dyn Fault>));
+    faults
 }
