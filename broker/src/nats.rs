@@ -154,6 +154,17 @@ impl Broker {
         self.link.borrow().up
     }
 
+    /// The id of the server at the other end, another one after each of its restarts.
+    pub(crate) fn server_id(&self) -> String {
+        self.jetstream.client().server_info().server_id
+    }
+
+    /// How many connections there were so far: another number, and the server may be another one, or restarted.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.link.borrow().generation
+    }
+
     /// The largest message the server takes, in bytes.
     #[must_use]
     pub fn max_payload(&self) -> usize {

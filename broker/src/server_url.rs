@@ -12,6 +12,11 @@ impl ServerUrl {
     pub fn reveal(&self) -> &str {
         &self.0
     }
+
+    /// Each of the URLs.
+    pub fn each(&self) -> impl Iterator<Item = Self> {
+        self.0.split(',').map(|url| Self(url.trim().to_owned()))
+    }
 }
 
 impl From<String> for ServerUrl {

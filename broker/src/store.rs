@@ -59,6 +59,7 @@ const RECONNECT_DELAYS: (Duration, Duration) = (Duration::from_millis(50), Durat
 pub struct Store {
     connection: ConnectionManager,
     client: Client,
+    url: ServerUrl,
     retention: Duration,
 }
 
@@ -88,6 +89,7 @@ impl Store {
         Ok(Self {
             connection,
             client,
+            url: args.redis_url.clone(),
             retention: args.retention.as_duration(),
         })
     }
@@ -96,6 +98,11 @@ impl Store {
     #[must_use]
     pub const fn retention(&self) -> Duration {
         self.retention
+    }
+
+    /// Where it is, as it may be shown.
+    pub(crate) fn url(&self) -> &ServerUrl {
+        &self.url
     }
 
     /// Asks whether it is there.
@@ -161,6 +168,13 @@ async fn limited<T, C: Future<Output = RedisResult<T>>>(call: impl Fn() -> C) ->
     match tokio::time::timeout(CALL_LIMIT, calls).await {
         Ok(answer) => answer.map_err(|error| translate(&error)),
         Err(_) => Err(StoreError::Unavailable(format!("no answer within {CALL_LIMIT:?}"))),
+    }
+}
+
+impl StoreError {
+    /// Whether the server answered that it does not know a command, or not for us: no later answer will be another.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Unavailable(code) if code == "NOPERM" || code == "ERR")
     }
 }
 

@@ -1,8 +1,9 @@
 //! What the process says last, and its exit code: 64 for a command line or settings that cannot be used, 70 for an engine
-//! that stopped, 130 for a second Ctrl-C, 1 for everything else that failed.
+//! that stopped, 78 for servers that keep less than the durability level, 130 for a second Ctrl-C, 1 for everything else that failed.
 
 use std::process::ExitCode;
 
+use gristmill_broker::StartError;
 use gristmill_workers::engine::EngineStopped;
 
 use crate::problems::Problems;
@@ -11,6 +12,8 @@ use crate::problems::Problems;
 const USAGE: u8 = 64;
 /// EX_SOFTWARE of sysexits.h.
 const ENGINE_STOPPED: u8 = 70;
+/// EX_CONFIG of sysexits.h.
+const SERVERS_UNFIT: u8 = 78;
 /// What a shell reports for a process ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
 
@@ -57,6 +60,8 @@ fn code(error: &anyhow::Error) -> u8 {
         USAGE
     } else if error.is::<EngineStopped>() {
         ENGINE_STOPPED
+    } else if matches!(error.downcast_ref(), Some(StartError::Level(_))) {
+        SERVERS_UNFIT
     } else if error.is::<Interrupted>() {
         INTERRUPTED
     } else {
@@ -67,6 +72,8 @@ fn code(error: &anyhow::Error) -> u8 {
 #[cfg(test)]
 mod tests {
     use anyhow::Context;
+    use gristmill_broker::LevelError;
+    use gristmill_schemas::Durability;
 
     use super::*;
 
@@ -77,6 +84,8 @@ mod tests {
         let mut problems = Problems::default();
         problems.add(["too small".to_owned()]);
         assert_eq!(code(&problems.into_result().unwrap_err().into()), 64);
+        let weak = StartError::from(LevelError::Weak(Durability::PowerLoss, Vec::new()));
+        assert_eq!(code(&weak.into()), 78);
         assert_eq!(code(&Interrupted.into()), 130);
         assert_eq!(code(&anyhow::anyhow!("anything else")), 1);
     }

@@ -42,7 +42,7 @@ impl Stack {
         Ok(Self { ingest, servers, dir })
     }
 
-    pub(crate) fn ingest_args(servers: [String; 4], keys: &Path) -> Vec<String> {
+    pub(crate) fn ingest_args(servers: Vec<String>, keys: &Path) -> Vec<String> {
         let mut args = vec!["ingest".to_owned(), "--listen".to_owned(), "127.0.0.1:0".to_owned()];
         args.extend([
             "--create-job-id-keys".to_owned(),
@@ -53,13 +53,30 @@ impl Stack {
         args
     }
 
-    pub(crate) fn server_args(servers: &Pair) -> [String; 4] {
-        [
-            "--nats-url".to_owned(),
-            servers.nats.url(),
-            "--redis-url".to_owned(),
-            servers.redis.url(),
-        ]
+    fn server_args(servers: &Pair) -> Vec<String> {
+        Self::server_args_by(servers, [servers.nats.url(), servers.redis.url()])
+    }
+
+    /// The flags of a process that reaches the servers, of this level, by these URLs.
+    pub(crate) fn server_args_by(servers: &Pair, [nats_url, redis_url]: [String; 2]) -> Vec<String> {
+        let options = servers.nats.options();
+        let flags = [
+            ("--nats-url", nats_url),
+            ("--redis-url", redis_url),
+            ("--nats-monitor-url", options.monitor_url()),
+            ("--durability", options.durability.to_string()),
+        ];
+        let flags = flags.into_iter();
+        flags.flat_map(|(flag, value)| [flag.to_owned(), value]).collect()
+    }
+
+    /// Starts one more ingest, with the same keys.
+    ///
+    /// # Errors
+    /// It does not become ready.
+    pub async fn another_ingest(&self, name: &str) -> anyhow::Result<Process> {
+        let args = Self::ingest_args(Self::server_args(&self.servers), &self.dir.path().join("keys.json"));
+        Process::start(name, &args, self.dir.path()).await
     }
 
     /// Starts one more worker process.

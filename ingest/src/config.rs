@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use gristmill_broker::{DeadLetterArgs, NatsArgs, PublisherArgs, StoreArgs, StreamArgs};
+use gristmill_broker::{DeadLetterArgs, DurabilityArgs, NatsArgs, PublisherArgs, StoreArgs, StreamArgs};
 use gristmill_models::CatalogArgs;
 use gristmill_schemas::Span;
 use gristmill_telemetry::TelemetryArgs;
@@ -37,6 +37,9 @@ pub struct IngestArgs {
     /// The store.
     #[command(flatten)]
     pub store: StoreArgs,
+    /// What both are to keep.
+    #[command(flatten)]
+    pub durability: DurabilityArgs,
     /// Logs and the admin listener.
     #[command(flatten)]
     pub telemetry: TelemetryArgs,
@@ -171,6 +174,7 @@ impl IngestArgs {
         );
         demand(limits.max_requests > 0, "--max-requests must be at least 1");
         demand(self.http.max_connections > 0, "--max-connections must be at least 1");
+        problems.extend(self.durability.problems());
         if problems.is_empty() {
             Ok(())
         } else {
@@ -192,7 +196,15 @@ mod tests {
     }
 
     fn parsed(flags: &[&str]) -> IngestArgs {
-        let line = ["ingest", "--job-id-keys", "keys.json"].iter().chain(flags);
+        let line = [
+            "ingest",
+            "--job-id-keys",
+            "keys.json",
+            "--nats-monitor-url",
+            "http://nats:8222",
+        ]
+        .iter()
+        .chain(flags);
         Command::parse_from(line).args
     }
 

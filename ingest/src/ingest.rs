@@ -3,7 +3,10 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use gristmill_broker::{Backlog, Broker, BrokerError, DeadInputs, DeadLetterArgs, Publisher, Store, StreamArgs, Watch};
+use gristmill_broker::{
+    Backlog, Broker, BrokerError, DeadInputs, DeadLetterArgs, Level, Publisher, StartError, Store, StreamArgs, Watch,
+    start::until_ready,
+};
 use gristmill_models::Catalog;
 use gristmill_schemas::JobIdKeys;
 use gristmill_telemetry::{Readiness, Shutdown, admin, health::Component};
@@ -17,6 +20,7 @@ use crate::{
     job_id_keys,
     jobs::Jobs,
     keys::KeyRing,
+    level_watch::LevelWatch,
     metrics,
     reconciler::Reconciler,
     serve,
@@ -26,8 +30,6 @@ use crate::{
 
 /// How often the broker and the store are looked after, for `/readyz`.
 const LOOK: Duration = Duration::from_secs(1);
-/// The pause before what must be there at start is asked for again.
-const START_PAUSE: Duration = Duration::from_millis(250);
 /// How long publishes in progress and background tasks may take to end, after the last request.
 const BACKGROUND_GRACE: Duration = Duration::from_secs(10);
 
@@ -68,7 +70,8 @@ impl Listeners {
 /// before.
 ///
 /// # Errors
-/// Settings that do not go together, models or keys that cannot be read, or a key that has signed ids and is lost.
+/// Settings that do not go together, models or keys that cannot be read, a key that has signed ids and is lost, or servers
+/// that keep less than the durability level.
 pub async fn run(args: IngestArgs, listeners: Listeners, shutdown: Shutdown) -> anyhow::Result<()> {
     args.check()?;
     let catalog = args.catalog.catalog().context("the models cannot be served")?;
@@ -118,8 +121,9 @@ impl Parts<'_> {
         let broker = Broker::connect(&args.nats).await?;
         let store = Store::connect(&args.store)?;
         let streams = Streams::of(args, &broker);
+        let level = Level::new(&args.durability, &broker, &store);
         let started = tokio::select! {
-            started = start(&streams, &store, &self.keys, (&broker_ready, &store_ready)) => started,
+            started = start(&streams, (&store, &level), &self.keys, (&broker_ready, &store_ready)) => started,
             () = shutdown.requested() => return Ok(()),
         };
         started?;
@@ -132,7 +136,7 @@ impl Parts<'_> {
             catalog: Arc::clone(&app.catalog),
         };
         let room = app.submitter.store_room.clone();
-        let look = look_after(streams, (store, room), broker_ready, store_ready);
+        let look = look_after(streams, (store, room, level), broker_ready, store_ready);
         for task in [boxed(ring), boxed(look), boxed(reconciler.run())] {
             let told = background.clone();
             background.spawn(async move { told.token().run_until_cancelled(task).await });
@@ -220,49 +224,40 @@ impl Streams {
     }
 }
 
-/// Waits until the stream is there and the store knows our keys: before that, no id may be signed.
+/// Waits until both servers keep the level, the stream is there and the store knows our keys: before that, no id may be
+/// signed.
 async fn start(
     streams: &Streams,
-    store: &Store,
+    (store, level): (&Store, &Level),
     keys: &JobIdKeys,
     (broker_ready, store_ready): (&Component, &Component),
-) -> anyhow::Result<()> {
-    use gristmill_broker::StoreError;
-
-    while let Err(error) = streams.ensure().await {
-        tracing::warn!(%error, "waiting for the broker");
-        broker_ready.degraded(error.to_string());
-        tokio::time::sleep(START_PAUSE).await;
-    }
-    broker_ready.ready();
-    loop {
-        match store.register_job_id_keys(keys).await {
-            Ok(()) => break,
-            Err(error @ StoreError::LostKey(_)) => return Err(error.into()),
-            Err(error) => {
-                tracing::warn!(%error, "waiting for the store");
-                store_ready.degraded(error.to_string());
-                tokio::time::sleep(START_PAUSE).await;
-            }
-        }
-    }
-    store_ready.ready();
-    Ok(())
+) -> Result<(), StartError> {
+    until_ready("broker", broker_ready, || async {
+        level.of_broker().await?;
+        Ok(streams.ensure().await?)
+    })
+    .await?;
+    until_ready("store", store_ready, || async {
+        level.of_store().await?;
+        Ok(store.register_job_id_keys(keys).await?)
+    })
+    .await
 }
 
 /// Reports how the broker and the store stand, and makes the stream again if the broker has lost it. Never ends.
 async fn look_after(
     streams: Streams,
-    (store, room): (Store, StoreRoom),
+    (store, room, level): (Store, StoreRoom, Level),
     broker_ready: Component,
     store_ready: Component,
 ) {
+    let mut kept = LevelWatch::new(level, &streams.broker);
     let mut ticks = tokio::time::interval(LOOK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         match streams.broker.health() {
-            Ok(()) => broker_ready.ready(),
+            Ok(()) => report(&broker_ready, kept.broker(&streams.broker).await),
             Err(trouble) => {
                 broker_ready.degraded(trouble);
                 if streams.broker.is_connected()
@@ -275,9 +270,16 @@ async fn look_after(
         match store.memory().await {
             Ok(memory) => {
                 room.note(memory);
-                store_ready.ready();
+                report(&store_ready, kept.store().await);
             }
             Err(error) => store_ready.degraded(error.to_string()),
         }
+    }
+}
+
+fn report(component: &Component, trouble: Option<&str>) {
+    match trouble {
+        None => component.ready(),
+        Some(trouble) => component.degraded(trouble),
     }
 }

@@ -12,6 +12,7 @@ pub mod ingest;
 pub mod job_id_keys;
 pub mod jobs;
 pub mod keys;
+mod level_watch;
 mod metrics;
 mod reconciler;
 mod serve;

@@ -8,6 +8,7 @@ pub mod codec;
 pub mod datatype;
 pub mod dead_letter;
 pub mod digest;
+pub mod durability;
 pub mod envelope;
 pub mod failure;
 pub mod infer;
@@ -34,6 +35,7 @@ pub mod trace;
 
 pub use datatype::Datatype;
 pub use digest::Digest;
+pub use durability::Durability;
 pub use envelope::Envelope;
 pub use failure::{Failure, FailureCode};
 pub use infer::InferRequest;

@@ -6,7 +6,6 @@
 
 mod binaries;
 mod child;
-mod durability;
 mod lock;
 mod nats;
 mod pair;
@@ -17,7 +16,7 @@ mod spawner;
 
 pub use binaries::Binaries;
 pub use child::{Child, Output};
-pub use durability::{Durability, UnknownDurability};
+pub use gristmill_schemas::Durability;
 pub use nats::{Nats, NatsOptions};
 pub use nix::sys::signal::Signal;
 pub use pair::Pair;

@@ -7,10 +7,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context;
+use gristmill_schemas::Durability;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-use crate::durability::Durability;
 use crate::ports::free_port;
 use crate::server::{Recipe, Server};
 

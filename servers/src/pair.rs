@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use gristmill_schemas::Durability;
+
 use crate::binaries::Binaries;
-use crate::durability::Durability;
 use crate::nats::{Nats, NatsOptions};
 use crate::redis::{Redis, RedisOptions};
 

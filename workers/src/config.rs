@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gristmill_broker::{NatsArgs, StoreArgs};
+use gristmill_broker::{DurabilityArgs, NatsArgs, StoreArgs};
 use gristmill_models::CatalogArgs;
 use gristmill_schemas::{ModelName, Span};
 use gristmill_telemetry::TelemetryArgs;
@@ -27,6 +27,9 @@ pub struct WorkerArgs {
     /// What is held, for how long, how often.
     #[command(flatten)]
     pub holding: HoldingArgs,
+    /// What broker and store are to keep.
+    #[command(flatten)]
+    pub durability: DurabilityArgs,
     /// Logs, metrics, health.
     #[command(flatten)]
     pub telemetry: TelemetryArgs,
@@ -62,6 +65,16 @@ pub struct HoldingArgs {
 /// `ack_wait` it was told last, and two signs within the shortest one may be lost.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(1);
 const MIN_ACK_WAIT: Span = Span::from_secs(3);
+
+impl WorkerArgs {
+    /// Every contradiction, each a sentence.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = self.holding.problems();
+        problems.extend(self.durability.problems());
+        problems
+    }
+}
 
 impl HoldingArgs {
     /// Every contradiction, each a sentence.

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
-use gristmill_broker::{Broker, DeadInputs, Store};
+use gristmill_broker::{Broker, DeadInputs, Level, StartError, Store, start::until_ready};
 use gristmill_models::{ArtifactStore, ModelVersion};
 use gristmill_schemas::lineage::WorkerRecord;
 use gristmill_telemetry::{Readiness, Shutdown, health::Component};
@@ -30,16 +30,14 @@ const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 const STOPPED_GRACE: Duration = Duration::from_secs(5);
 /// How long the last acks may take to leave.
 const FLUSH_LIMIT: Duration = Duration::from_secs(2);
-/// The pause before JetStream is asked again at start.
-const START_PAUSE: Duration = Duration::from_millis(500);
 
 /// Runs until the shutdown is requested, then drains.
 ///
 /// # Errors
-/// The configuration contradicts itself, a model cannot be loaded, or an engine stopped: then the process has to end, and
+/// The configuration contradicts itself, a model cannot be loaded, the servers keep less than the durability level, or an engine stopped: then the process has to end, and
 /// what it held is delivered to others.
 pub async fn run(args: WorkerArgs, readiness: Readiness, shutdown: Shutdown) -> anyhow::Result<()> {
-    let problems = args.holding.problems();
+    let problems = args.problems();
     if !problems.is_empty() {
         bail!("the configuration contradicts itself:\n  {}", problems.join("\n  "));
     }
@@ -60,8 +58,9 @@ pub async fn run(args: WorkerArgs, readiness: Readiness, shutdown: Shutdown) -> 
         store: store.clone(),
         store_up: store_up.clone(),
     };
+    let level = Level::new(&args.durability, &broker, &store);
     tokio::select! {
-        () = wait_for_stream(&broker) => {}
+        started = start(&broker, &level, (&broker_health, &store_health)) => started?,
         () = shutdown.requested() => return Ok(()),
     }
     let watching = tokio::spawn(health.watch(broker_health, store_health));
@@ -150,11 +149,22 @@ fn executed(ended: Result<Result<(), EngineStopped>, JoinError>) -> anyhow::Resu
     ended.context("an executor panicked")?.context("an engine stopped")
 }
 
-async fn wait_for_stream(broker: &Broker) {
-    while let Err(error) = broker.find_stream().await {
-        tracing::warn!(%error, "waiting for the broker, and for an ingest to make the stream");
-        tokio::time::sleep(START_PAUSE).await;
-    }
+/// Waits until both servers keep the level and an ingest has made the stream: before that, nothing may be acked.
+async fn start(
+    broker: &Broker,
+    level: &Level,
+    (broker_health, store_health): (&Component, &Component),
+) -> Result<(), StartError> {
+    until_ready(
+        "broker, and for an ingest to make the stream",
+        broker_health,
+        || async {
+            level.of_broker().await?;
+            Ok(broker.find_stream().await?)
+        },
+    )
+    .await?;
+    until_ready("store", store_health, || async { Ok(level.of_store().await?) }).await
 }
 
 /// Asks broker and store how they are, for readiness, and for whether to fetch.

@@ -6,6 +6,7 @@
 mod bench;
 mod claiming;
 mod deliveries;
+mod durability;
 mod jobs;
 mod publishing;
 mod records;

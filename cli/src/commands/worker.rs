@@ -60,7 +60,7 @@ async fn drain_when_told(readiness: Readiness, shutdown: Shutdown) {
 fn check(args: &WorkerArgs) -> Result<(), Problems> {
     let mut problems = Problems::default();
     problems.note(logs::init(&args.telemetry));
-    problems.add(args.holding.problems());
+    problems.add(args.problems());
     problems.note(args.catalog.catalog());
     problems.note(Store::connect(&args.store));
     problems.into_result()

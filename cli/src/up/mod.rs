@@ -14,10 +14,9 @@ mod supervisor;
 
 use std::path::PathBuf;
 
-use gristmill_broker::ServerUrl;
+use gristmill_broker::{DurabilityArgs, ServerUrl};
 use gristmill_models::CatalogArgs;
 use gristmill_schemas::Span;
-use gristmill_servers::Durability;
 use gristmill_telemetry::{LogFormat, TelemetryArgs, logs};
 
 pub(crate) use self::data_dir::{DEFAULT_DATA_DIR, DevKeyFile};
@@ -34,9 +33,6 @@ pub(crate) struct UpCommand {
     /// Folder of everything that lasts: the servers' data, the keys
     #[arg(long, env = "GRISTMILL_DATA_DIR", default_value = DEFAULT_DATA_DIR, value_name = "DIR")]
     data_dir: PathBuf,
-    /// What an acknowledged write survives: power-loss or process-crash
-    #[arg(long, env = "GRISTMILL_DURABILITY", default_value_t, value_name = "LEVEL")]
-    durability: Durability,
     /// A NATS server to use instead of one of our own
     #[arg(long, env = "GRISTMILL_NATS_URL", value_name = "URL")]
     nats_url: Option<ServerUrl>,
@@ -78,6 +74,9 @@ pub(crate) struct UpCommand {
         value_name = "FILTER"
     )]
     log_filter: String,
+    /// What the servers are to keep: our own are started so, others must be so.
+    #[command(flatten)]
+    durability: DurabilityArgs,
 }
 
 impl UpCommand {
@@ -101,6 +100,10 @@ impl UpCommand {
         let mut problems = Problems::default();
         problems.note(logs::init(&telemetry));
         problems.note(self.catalog.catalog());
+        // our own server is asked on its own endpoint
+        if self.nats_url.is_some() {
+            problems.add(self.durability.problems());
+        }
         if self.admin_port != 0 && self.admin_port == self.port {
             problems.add(["--port and --admin-port must differ".to_owned()]);
         }

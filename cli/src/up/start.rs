@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::Context;
 use futures_util::future::try_join_all;
-use gristmill_broker::ServerUrl;
+use gristmill_broker::{DurabilityArgs, ServerUrl};
 use gristmill_servers::{Binaries, Nats, NatsOptions, Redis, RedisOptions, free_port};
 
 use super::{
@@ -35,7 +35,7 @@ pub(super) async fn everything(
     data_dir: &DataDir,
     supervisor: &Supervisor,
 ) -> anyhow::Result<Started> {
-    let (nats_url, redis_url) = tokio::try_join!(
+    let ((nats_url, nats_monitor_url), redis_url) = tokio::try_join!(
         nats(command, data_dir, supervisor),
         redis(command, data_dir, supervisor)
     )?;
@@ -44,10 +44,12 @@ pub(super) async fn everything(
         command,
         data_dir,
         executable: std::env::current_exe().context("find the executable of this process")?,
-        servers: [
-            ("GRISTMILL_NATS_URL", nats_url.reveal().to_owned()),
-            ("GRISTMILL_REDIS_URL", redis_url.reveal().to_owned()),
-        ],
+        servers: Servers {
+            nats: &nats_url,
+            redis: &redis_url,
+            nats_monitor: nats_monitor_url.as_ref(),
+        }
+        .variables(&command.durability),
     };
     let (ingest, workers) = tokio::try_join!(
         OwnProcess::start(recipes.ingest()?),
@@ -71,26 +73,60 @@ pub(super) async fn everything(
     Ok(Started { access, banner })
 }
 
-async fn nats(command: &UpCommand, data_dir: &DataDir, supervisor: &Supervisor) -> anyhow::Result<ServerUrl> {
+/// Where it is, and where it tells of itself, if it does.
+async fn nats(
+    command: &UpCommand,
+    data_dir: &DataDir,
+    supervisor: &Supervisor,
+) -> anyhow::Result<(ServerUrl, Option<ServerUrl>)> {
+    let UpCommand { durability, .. } = command;
     if let Some(url) = &command.nats_url {
-        return Ok(url.clone());
+        return Ok((url.clone(), durability.nats_monitor_url.clone()));
     }
-    let options = NatsOptions::new(Binaries::locate_nats()?, data_dir.nats(), command.durability);
+    let options = NatsOptions::new(Binaries::locate_nats()?, data_dir.nats(), durability.durability);
     let server = Nats::start(options).await?;
-    let url = server.url().into();
+    let (url, monitor_url) = (server.url().into(), server.options().monitor_url().into());
     supervisor.keep(server, ready::NATS, Rank::Servers);
-    Ok(url)
+    Ok((url, Some(monitor_url)))
 }
 
 async fn redis(command: &UpCommand, data_dir: &DataDir, supervisor: &Supervisor) -> anyhow::Result<ServerUrl> {
     if let Some(url) = &command.redis_url {
         return Ok(url.clone());
     }
-    let options = RedisOptions::new(Binaries::locate_redis()?, data_dir.redis(), command.durability);
+    let options = RedisOptions::new(
+        Binaries::locate_redis()?,
+        data_dir.redis(),
+        command.durability.durability,
+    );
     let server = Redis::start(options).await?;
     let url = server.url().into();
     supervisor.keep(server, ready::REDIS, Rank::Servers);
     Ok(url)
+}
+
+/// How the servers are reached.
+struct Servers<'a> {
+    nats: &'a ServerUrl,
+    redis: &'a ServerUrl,
+    nats_monitor: Option<&'a ServerUrl>,
+}
+
+impl Servers<'_> {
+    /// What our own processes are told of them. Not as flags: everybody may read those, and URLs may hold passwords.
+    fn variables(&self, args: &DurabilityArgs) -> Vec<(&'static str, String)> {
+        let mut variables = vec![
+            ("GRISTMILL_NATS_URL", self.nats.reveal().to_owned()),
+            ("GRISTMILL_REDIS_URL", self.redis.reveal().to_owned()),
+            ("GRISTMILL_DURABILITY", args.durability.to_string()),
+            ("GRISTMILL_DURABILITY_UNCHECKED", args.durability_unchecked.to_string()),
+        ];
+        variables.extend(
+            self.nats_monitor
+                .map(|url| ("GRISTMILL_NATS_MONITOR_URL", url.reveal().to_owned())),
+        );
+        variables
+    }
 }
 
 /// The command lines of our own processes.
@@ -98,7 +134,7 @@ struct Recipes<'a> {
     command: &'a UpCommand,
     data_dir: &'a DataDir,
     executable: PathBuf,
-    servers: [(&'static str, String); 2],
+    servers: Vec<(&'static str, String)>,
 }
 
 impl Recipes<'_> {
@@ -133,8 +169,7 @@ impl Recipes<'_> {
             grace: Duration::from(self.command.grace) + BEYOND_GRACE,
             name,
             args,
-            // not as flags: everybody may read those, and URLs may hold passwords
-            environment: self.servers.to_vec(),
+            environment: self.servers.clone(),
         }
     }
 }

@@ -89,7 +89,9 @@ async fn data_folder_in_use_is_refused_and_given_servers_are_used() {
     let dir = tempfile::tempdir().unwrap();
     let mut servers = Pair::start(Durability::PowerLoss, dir.path()).await.unwrap();
     let (nats_url, redis_url) = (servers.nats.url(), servers.redis.url());
-    let given = ["--nats-url", &nats_url, "--redis-url", &redis_url];
+    let monitor_url = servers.nats.options().monitor_url();
+    let mut given = vec!["--nats-url", &nats_url, "--redis-url", &redis_url];
+    given.extend(["--nats-monitor-url", &monitor_url]);
     let mut up = Instance::start(dir.path(), &given).await;
     let ready = up.ready().await;
     assert_eq!((&ready.nats_url, &ready.redis_url), (&nats_url, &redis_url));

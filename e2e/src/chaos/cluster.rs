@@ -285,12 +285,13 @@ impl Cluster {
     }
 
     /// How the next process reaches the servers.
-    async fn way_to_servers(&self) -> anyhow::Result<(Option<Link>, [String; 4])> {
+    async fn way_to_servers(&self) -> anyhow::Result<(Option<Link>, Vec<String>)> {
         if !self.setup.linked {
-            return Ok((None, Stack::server_args(&self.servers)));
+            let urls = [self.servers.nats.url(), self.servers.redis.url()];
+            return Ok((None, Stack::server_args_by(&self.servers, urls)));
         }
         let link = Link::to(&self.servers).await?;
-        let args = link.args();
+        let args = Stack::server_args_by(&self.servers, link.urls());
         Ok((Some(link), args))
     }
 

@@ -28,13 +28,11 @@ impl Link {
         })
     }
 
-    /// The flags of a process that is to use it.
+    /// Where a process that is to use it finds nats-server and redis-server.
     #[must_use]
-    pub fn args(&self) -> [String; 4] {
+    pub fn urls(&self) -> [String; 2] {
         [
-            "--nats-url".to_owned(),
             format!("nats://{}", self.broker.address()),
-            "--redis-url".to_owned(),
             format!("redis://{}", self.store.address()),
         ]
     }

@@ -6,6 +6,7 @@ mod bad_input;
 mod chaos;
 mod dead_letters;
 mod deadlines;
+mod durability;
 mod faults;
 mod inject;
 mod jobs;

@@ -197,6 +197,7 @@ fn arguments(servers: &Pair, dir: &Path, flags: &[&str]) -> IngestArgs {
     let (nats_url, redis_url) = (servers.nats.url(), servers.redis.url());
     let line = [
         "ingest",
+        "--durability=process-crash",
         "--listen=127.0.0.1:0",
         "--admin-addr=127.0.0.1:0",
         "--nats-url",

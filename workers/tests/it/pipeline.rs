@@ -71,12 +71,15 @@ impl Bench {
     fn args(servers: &Pair, more: &[&str]) -> WorkerArgs {
         let (models, artifacts) = (repository().join("models"), repository().join(".gristmill/artifacts"));
         let (nats, redis) = (servers.nats.url(), servers.redis.url());
+        let monitor = servers.nats.options().monitor_url();
         let mut args = vec![
             "worker",
             "--nats-url",
             &nats,
             "--redis-url",
             &redis,
+            "--nats-monitor-url",
+            &monitor,
             "--model",
             "identity",
         ];

@@ -1,4 +1,5 @@
-//! The durability levels: which disaster an acknowledged write survives. How each server is told is said in its own file.
+//! The durability levels: which disaster an acknowledged write survives. How a server is told belongs to whoever starts it,
+//! and how one is found to have been told otherwise to whoever uses it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +14,8 @@ pub enum Durability {
     /// The machine may lose power: every write is on the disk before it is acknowledged.
     #[default]
     PowerLoss,
-    /// The servers may be killed, the operating system lives: writes reach the disk within seconds.
+    /// The servers may be killed, the operating system lives: every write is with it before it is acknowledged, and reaches
+    /// the disk when it sees fit.
     ProcessCrash,
 }
 
