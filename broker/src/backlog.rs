@@ -53,8 +53,9 @@ impl Backlog {
         read(stream.get_raw_message(sequence)).await
     }
 
-    /// Takes an envelope off the stream, all of whose jobs have ended. A worker that holds it at that moment is not
-    /// disturbed: its later ack of what is gone changes nothing (nats-server 2.15).
+    /// Takes an envelope off the stream, all of whose jobs have ended; one that is gone already is as good. A worker that
+    /// holds it at that moment is not disturbed: its signs of life and its later ack or nak change nothing, and without
+    /// any of them the consumer drops it at the end of `ack_wait` and delivers what comes next (nats-server 2.15).
     ///
     /// # Errors
     /// JetStream does not answer.
@@ -62,15 +63,35 @@ impl Backlog {
         let stream = self.stream().await?;
         match tokio::time::timeout(READ_LIMIT, stream.delete_message(sequence)).await {
             Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) if is_gone(&error.kind()) => Ok(()),
             Ok(Err(error)) => Err(BrokerError::JetStream(error.to_string())),
             Err(_) => Err(silent()),
         }
+    }
+
+    /// How full the stream is: the larger of its shares of bytes and of messages, 0 without limits.
+    ///
+    /// # Errors
+    /// JetStream does not answer.
+    pub async fn fullness(&self) -> Result<f64, BrokerError> {
+        let stream = self.stream().await?;
+        let info = match tokio::time::timeout(READ_LIMIT, stream.get_info()).await {
+            Ok(info) => info.map_err(|error| BrokerError::JetStream(error.to_string()))?,
+            Err(_) => return Err(silent()),
+        };
+        let share = |used: u64, limit: i64| if limit > 0 { used as f64 / limit as f64 } else { 0.0 };
+        let (state, config) = (info.state, info.config);
+        Ok(share(state.bytes, config.max_bytes).max(share(state.messages, config.max_messages)))
     }
 
     async fn stream(&self) -> Result<stream::Stream<()>, BrokerError> {
         let stream = self.broker.jetstream.get_stream_no_info(subject::STREAM).await;
         stream.map_err(|error| BrokerError::JetStream(error.to_string()))
     }
+}
+
+fn is_gone(kind: &stream::DeleteMessageErrorKind) -> bool {
+    matches!(kind, stream::DeleteMessageErrorKind::JetStream(error) if error.error_code() == ErrorCode::SEQUENCE_NOT_FOUND)
 }
 
 fn silent() -> BrokerError {

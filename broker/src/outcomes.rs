@@ -7,7 +7,9 @@ use gristmill_schemas::{
     key::{self, field},
 };
 
-use crate::store::{Store, StoreError};
+use redis::{FromRedisValue, RedisError, Value};
+
+use crate::store::{Store, StoreError, translate};
 
 /// The fields that make a record.
 pub(crate) const FIELDS: [&str; 4] = [field::STATE, field::OUTCOME, field::LINEAGE, field::COMMITTED_AT];
@@ -80,6 +82,28 @@ impl Store {
         command.arg(key::job(tenant, id)).arg(field::STATE);
         let state: Option<String> = self.command(&command).await?;
         state.as_deref().map(parse_state).transpose()
+    }
+
+    /// The terminal states of several jobs in one round trip, in their order; `None` for those that have none.
+    ///
+    /// # Errors
+    /// [`StoreError`]; within the answer, that of one job.
+    pub async fn states(
+        &self,
+        jobs: &[(&TenantId, &JobId)],
+    ) -> Result<Vec<Result<Option<JobState>, StoreError>>, StoreError> {
+        let command = |(tenant, id): &(&TenantId, &JobId)| {
+            let mut command = redis::cmd("HGET");
+            command.arg(key::job(tenant, id)).arg(field::STATE);
+            command
+        };
+        let answers = self.run(jobs.iter().map(command).collect()).await?;
+        let state = |answer: Result<Value, RedisError>| {
+            let word = answer.and_then(|value| Option::<String>::from_redis_value(value).map_err(RedisError::from));
+            let word = word.map_err(|error| translate(&error))?;
+            word.as_deref().map(parse_state).transpose()
+        };
+        Ok(answers.into_iter().map(state).collect())
     }
 }
 

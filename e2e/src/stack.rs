@@ -129,17 +129,22 @@ impl Stack {
     /// # Errors
     /// The broker does not answer.
     pub async fn stream_envelopes(&self) -> anyhow::Result<u64> {
+        Ok(self.stream().await?.cached_info().state.messages)
+    }
+
+    /// Loses all that is on the stream, as a broker may that was restored from a backup.
+    ///
+    /// # Errors
+    /// The broker does not answer.
+    pub async fn purge_stream(&self) -> anyhow::Result<()> {
+        self.stream().await?.purge().await?;
+        Ok(())
+    }
+
+    async fn stream(&self) -> anyhow::Result<async_nats::jetstream::stream::Stream> {
         let client = async_nats::connect(self.servers.nats.url()).await?;
-        let stream = async_nats::jetstream::new(client)
-            .get_stream(gristmill_schemas::subject::STREAM)
-            .await;
-        let mut stream = stream.map_err(|error| anyhow::anyhow!("{error}"))?;
-        Ok(stream
-            .info()
-            .await
-            .map_err(|error| anyhow::anyhow!("{error}"))?
-            .state
-            .messages)
+        let jetstream = async_nats::jetstream::new(client);
+        Ok(jetstream.get_stream(gristmill_schemas::subject::STREAM).await?)
     }
 }
 

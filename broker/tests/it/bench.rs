@@ -83,15 +83,17 @@ impl BrokerBench {
 
     /// The consumer of a job's queue.
     pub(crate) async fn consumer(&self, job: &Job, ack_wait: Duration) -> QueueConsumer {
-        let queue = Queue {
-            model: job.model.clone(),
-            version: job.version.clone(),
-            lane: job.lane,
-            group: TenantGroup::of(&job.tenant),
-        };
-        within("a consumer", self.broker.consumer(&queue, ack_wait))
+        within("a consumer", self.broker.consumer(&queue_of(job), ack_wait))
             .await
             .unwrap()
+    }
+
+    /// What the consumer of a job's queue has yet to deliver, and what it has delivered without an end.
+    pub(crate) async fn pending(&self, job: &Job) -> (u64, usize) {
+        let client = async_nats::connect(self.server.url()).await.unwrap();
+        let stream = async_nats::jetstream::new(client).get_stream(STREAM).await.unwrap();
+        let info = stream.consumer_info(queue_of(job).consumer()).await.unwrap();
+        (info.num_pending, info.num_ack_pending)
     }
 
     /// How many envelopes the stream holds.
@@ -99,6 +101,15 @@ impl BrokerBench {
         let client = async_nats::connect(self.server.url()).await.unwrap();
         let stream = async_nats::jetstream::new(client).get_stream(STREAM).await;
         stream.unwrap().get_info().await.unwrap().state.messages
+    }
+}
+
+fn queue_of(job: &Job) -> Queue {
+    Queue {
+        model: job.model.clone(),
+        version: job.version.clone(),
+        lane: job.lane,
+        group: TenantGroup::of(&job.tenant),
     }
 }
 
