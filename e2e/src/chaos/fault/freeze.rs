@@ -6,7 +6,10 @@ use futures_util::future::BoxFuture;
 use gristmill_servers::Signal;
 use tokio::time::sleep;
 
-use crate::chaos::fault::{Fault, Proof, Scene};
+use crate::chaos::{
+    cluster::Setup,
+    fault::{Fault, Proof, Scene},
+};
 
 /// What is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +29,8 @@ pub(super) struct Freeze(Target);
 const PAUSE: (Duration, Duration) = (Duration::from_millis(6500), Duration::from_millis(8000));
 /// Between two pauses.
 const REST: Duration = Duration::from_secs(1);
+/// A batch takes so long, as a larger model's would: a worker is stopped with its hands full, and wakes up as a zombie.
+const SLOW_RUN: &str = "worker-slow-run=sleep(50)";
 
 impl Freeze {
     pub(super) const WORKER: Self = Self(Target::Worker);
@@ -54,6 +59,17 @@ impl Fault for Freeze {
         }
     }
 
+    fn setup(&self) -> Setup {
+        let worker_fail_points = match self.0 {
+            Target::Worker => SLOW_RUN.to_owned(),
+            Target::Ingest | Target::Nats | Target::Redis => String::new(),
+        };
+        Setup {
+            worker_fail_points,
+            ..Setup::default()
+        }
+    }
+
     fn inject<'s>(&'s self, scene: &'s mut Scene) -> BoxFuture<'s, anyhow::Result<()>> {
         Box::pin(async move {
             for round in 0..scene.rounds() {
@@ -77,8 +93,8 @@ impl Fault for Freeze {
                     let redelivered = cluster
                         .of_workers("gristmill_deliveries_total", "redelivered=\"true\"")
                         .await?;
-                    let refused = cluster.of_workers("gristmill_jobs_passed_over_total", "").await?;
-                    Proof::of([("redelivered", redelivered), ("zombie's jobs passed over", refused)])
+                    let passed_over = cluster.of_workers("gristmill_jobs_passed_over_total", "").await?;
+                    Proof::of([("redelivered", redelivered), ("zombie's jobs passed over", passed_over)])
                 }
                 Target::Ingest | Target::Nats => Proof::of([("calls slower than 4 s", scene.slow_calls())]),
                 Target::Redis => {
