@@ -21,8 +21,9 @@ up: setup ## build release and serve on this machine until Ctrl-C
 	target/release/gristmill up --ready-file .gristmill/ready.json
 
 # all targets at once: binaries that tests start, and one choice of features, so that nothing is built twice
-test: setup fail-points ## every test: unit, against real servers, across processes
+test: setup fail-points ## every test: 14 faults and the defects on purpose, then unit, against real servers, across processes
 	$(CARGO) build --locked --workspace --all-targets
+	target/debug/chaos --small --page target/chaos/RELIABILITY.md
 	$(CARGO) test --locked --workspace
 
 # the same packages as for the tests, so that what they depend on is built once; the plain binary comes back by the next build

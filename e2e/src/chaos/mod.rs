@@ -8,7 +8,8 @@
 //! | `fault` | what is done to them, and what proves it |
 //! | `stores`, `checker`, `recovery` | what is left, and whether all promises were kept |
 //! | `planted` | defects on purpose, which the suite has to notice |
-//! | `row`, `table` | one fault from start to verdict; all of them for people and machines |
+//! | `row`, `suite` | one fault from start to verdict; all of them, or those of `make test` |
+//! | `table` | what came of them, for people and machines |
 
 pub mod caller;
 pub mod checker;
@@ -22,5 +23,6 @@ pub mod recovery;
 pub mod row;
 pub mod seed;
 pub mod stores;
+pub mod suite;
 pub mod table;
 pub mod workload;

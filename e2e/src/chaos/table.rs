@@ -4,7 +4,7 @@ use std::{fmt::Write as _, path::Path, process::Command};
 
 use anyhow::Context;
 
-use crate::chaos::row::Row;
+use crate::chaos::{planted::Hunt, row::Row, suite::Report};
 
 const HEADINGS: [&str; 10] = [
     "fault",
@@ -83,33 +83,59 @@ pub fn write_json(rows: &[Row], path: &Path) -> anyhow::Result<()> {
     std::fs::write(path, json).with_context(|| format!("write {}", path.display()))
 }
 
-/// Writes the page of the documentation: the table, and how to have it again.
+/// Writes the page of the documentation: the tables, and how to have them again.
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn write_page(rows: &[Row], command: &str, path: &Path) -> anyhow::Result<()> {
+pub fn write_page(report: &Report, command: &str, path: &Path) -> anyhow::Result<()> {
+    let Report { rows, hunts } = report;
     let accepted: u64 = rows.iter().map(|row| row.accepted).sum();
-    let failed: Vec<&str> = rows
-        .iter()
-        .filter(|row| !row.passed())
-        .map(|row| row.fault.as_str())
-        .collect();
-    let verdict = if failed.is_empty() {
-        "Every row kept every promise.".to_owned()
-    } else {
-        format!("**Rows that failed: {}.**", failed.join(", "))
-    };
-    let page = format!(
+    let rows_failed = rows.iter().filter(|row| !row.passed()).map(|row| row.fault.as_str());
+    let missed = hunts.iter().filter(|hunt| !hunt.caught()).map(|hunt| hunt.planted.name);
+    let mut page = format!(
         "# Reliability\n\n\
          What became of jobs while things broke: real processes (nats-server, redis-server, two ingests, workers, clients\n\
          of four tenants), one fault a row, every job read back by every way and held against every promise\n\
          (`e2e/src/chaos/checker`). A row without proof that its fault happened has failed.\n\n\
-         Written by `{command}` at commit {}. {} rows, {accepted} accepted jobs. {verdict}\n\n{}",
+         Written by `{command}` at commit {}. {} rows, {accepted} accepted jobs. {} {}\n\n{}",
         commit(),
         rows.len(),
+        verdict(rows_failed, "Every row kept every promise.", "Rows that failed"),
+        verdict(missed, "Every defect was noticed.", "Defects that nobody noticed"),
         markdown(rows)
     );
+    if !hunts.is_empty() {
+        let _ = write!(
+            page,
+            "\n## Defects on purpose\n\n\
+             The suite is tested, too: each of these was put into the pipeline, and the row has to see the promise broken.\n\n{}",
+            markdown_of_hunts(hunts)
+        );
+    }
     std::fs::write(path, page).with_context(|| format!("write {}", path.display()))
+}
+
+fn verdict<'n>(names: impl Iterator<Item = &'n str>, none: &str, some: &str) -> String {
+    let names: Vec<_> = names.collect();
+    if names.is_empty() {
+        none.to_owned()
+    } else {
+        format!("**{some}: {}.**", names.join(", "))
+    }
+}
+
+/// The table of defects in Markdown.
+fn markdown_of_hunts(hunts: &[Hunt]) -> String {
+    let mut text = "| defect | row | promise | seen broken |\n|---|---|---|---|\n".to_owned();
+    for Hunt { planted, broken, .. } in hunts {
+        let times = broken.get(&planted.promise).copied().unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {times} times |",
+            planted.name, planted.row, planted.promise
+        );
+    }
+    text
 }
 
 fn commit() -> String {

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod bad_input;
-mod chaos;
 mod dead_letters;
 mod deadlines;
 mod durability;

@@ -1,21 +1,23 @@
-//! `make chaos`: every fault of the suite, its table, and whether every promise was kept.
+//! `make chaos`, and the faults of `make test`: the suite, its tables, and whether every promise was kept.
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::ensure;
 use clap::Parser;
 use gristmill_e2e::{
     binary,
-    chaos::{fault, planted, row, seed::Seed, table},
+    chaos::{planted, seed::Seed, suite::Suite, table},
 };
 
-/// Breaks a running pipeline in every way it knows, and tells what became of its jobs
+/// Breaks a running pipeline in every way it knows, tells what became of its jobs, and whether defects on purpose were noticed
 #[derive(Debug, Parser)]
 struct Command {
-    /// Jobs a row, at least
-    #[arg(long, default_value_t = 2000, value_name = "N")]
-    jobs: u64,
-    /// Only these rows, or planted defects
+    /// Only the rows that every change has to survive, each with fewer jobs
+    #[arg(long)]
+    small: bool,
+    /// Jobs a row, at least [default: 2000, small: 500]
+    #[arg(long, value_name = "N")]
+    jobs: Option<u64>,
+    /// Only these rows and defects
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     only: Vec<String>,
     /// What decides every choice; the same seed makes the same plan
@@ -24,13 +26,10 @@ struct Command {
     /// Where the rows are written as JSON
     #[arg(long, default_value = "target/chaos/results.json", value_name = "FILE")]
     json: PathBuf,
-    /// Write the table as a page of the documentation, too
+    /// Write the tables as a page of the documentation, too
     #[arg(long, value_name = "FILE")]
     page: Option<PathBuf>,
-    /// Run the pipeline with defects on purpose, and tell whether each was noticed
-    #[arg(long)]
-    planted: bool,
-    /// Only list the rows
+    /// Only list the rows and defects
     #[arg(long)]
     list: bool,
 }
@@ -38,47 +37,25 @@ struct Command {
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let command = Command::parse();
-    let faults = fault::all();
+    let mut suite = Suite::new(command.small, Seed::new(command.seed));
+    suite.jobs = command.jobs.unwrap_or(suite.jobs);
     if command.list {
-        for fault in &faults {
-            println!("{}", fault.name());
-        }
+        suite.faults().iter().for_each(|fault| println!("{}", fault.name()));
+        planted::ALL.iter().for_each(|planted| println!("{}", planted.name));
         return Ok(ExitCode::SUCCESS);
     }
-    if command.planted {
-        return planted(&command).await;
-    }
-    for name in &command.only {
-        ensure!(
-            faults.iter().any(|fault| fault.name() == name),
-            "there is no row {name}"
-        );
-    }
     std::env::set_current_dir(binary::repository())?;
-    let mut rows = Vec::new();
-    let wanted = |name: &str| command.only.is_empty() || command.only.iter().any(|only| only == name);
-    for fault in faults.iter().filter(|fault| wanted(fault.name())) {
-        let row = row::run(fault.as_ref(), command.jobs, &Seed::new(command.seed)).await;
-        println!("{}", table::line(&row));
-        rows.push(row);
-    }
-    println!("\n{}", table::markdown(&rows));
-    table::write_json(&rows, &command.json)?;
+    let report = suite.run(&command.only).await?;
+    println!("\n{}", table::markdown(&report.rows));
+    table::write_json(&report.rows, &command.json)?;
     if let Some(page) = &command.page {
-        let line = format!("make chaos (--jobs {} --seed {})", command.jobs, command.seed);
-        table::write_page(&rows, &line, page)?;
+        let size = if command.small { "chaos --small" } else { "make chaos" };
+        let line = format!("{size} (--jobs {} --seed {})", suite.jobs, command.seed);
+        table::write_page(&report, &line, page)?;
     }
-    let passed = rows.iter().all(row::Row::passed);
-    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-async fn planted(command: &Command) -> anyhow::Result<ExitCode> {
-    let mut all = true;
-    let wanted = |name: &str| command.only.is_empty() || command.only.iter().any(|only| only == name);
-    for planted in planted::ALL.iter().filter(|planted| wanted(planted.name)) {
-        let hunt = planted::hunt(planted, command.jobs, &Seed::new(command.seed)).await?;
-        all &= hunt.caught();
-        println!("{hunt}");
-    }
-    Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.passed() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
