@@ -24,6 +24,7 @@ pub mod server_url;
 pub mod settle;
 pub mod start;
 pub mod store;
+mod store_clock;
 pub mod store_memory;
 pub mod watch;
 

@@ -1,5 +1,7 @@
 //! Committing outcomes: the first one written wins, for ever, together with its lineage, its event and its hint.
 
+use std::time::{Duration, Instant};
+
 use gristmill_schemas::{JobState, Lineage, Outcome, TenantId, key};
 use gristmill_telemetry::fail_points;
 use redis::{Cmd, FromRedisValue, RedisError, Value};
@@ -26,6 +28,8 @@ pub struct Settlement<'a> {
     /// The attempt that alone may commit this: set for a worker's failures, since an older attempt must not fail a job
     /// that a newer one is about to finish. A success is welcome from any attempt.
     pub fence: Option<u32>,
+    /// Of a success: it counts only if the store gets to it within so long from now. Whoever tries again says so anew.
+    pub within: Option<Duration>,
     /// Of a failure: where the inputs are kept for its dead letter, if they are.
     pub input: Option<KeptInput>,
 }
@@ -39,6 +43,8 @@ pub enum Settled {
     Lost(JobState),
     /// A newer attempt is in charge.
     Stale,
+    /// The store got to it too late: the job has not ended.
+    Late,
 }
 
 impl Store {
@@ -77,6 +83,7 @@ impl Store {
             outcome,
             lineage,
             fence: None,
+            within: None,
             input: None,
         };
         let answers = self.settle_all(&[settlement]).await?;
@@ -108,6 +115,7 @@ impl Store {
             outcome,
             lineage,
             fence,
+            within,
             input,
         } = settlement;
         let id = &outcome.job_id;
@@ -130,6 +138,8 @@ impl Store {
             JobState::Failed => input.map_or(0, KeptInput::sequence).to_string(),
             JobState::Queued | JobState::Succeeded | JobState::Expired | JobState::Cancelled => String::new(),
         });
+        let last_moment = within.and_then(|within| Some(self.clock().latest_at(Instant::now())?.plus(within)));
+        command.arg(last_moment.map(|at| at.as_micros().to_string()).unwrap_or_default());
         command
     }
 }
@@ -139,6 +149,7 @@ fn read_settled(answer: Result<Value, RedisError>) -> Result<Settled, StoreError
     match word.map_err(|error| translate(&error))?.as_str() {
         "won" => Ok(Settled::Won),
         "stale" => Ok(Settled::Stale),
+        "late" => Ok(Settled::Late),
         state => parse_state(state).map(Settled::Lost),
     }
 }

@@ -9,7 +9,7 @@ use redis::{
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
 };
 
-use crate::server_url::ServerUrl;
+use crate::{server_url::ServerUrl, store_clock::StoreClock};
 
 /// Where the store is and how long it keeps outcomes.
 #[derive(Debug, Clone, clap::Args)]
@@ -61,6 +61,7 @@ pub struct Store {
     client: Client,
     url: ServerUrl,
     retention: Duration,
+    clock: StoreClock,
 }
 
 impl std::fmt::Debug for Store {
@@ -91,6 +92,7 @@ impl Store {
             client,
             url: args.redis_url.clone(),
             retention: args.retention.as_duration(),
+            clock: StoreClock::default(),
         })
     }
 
@@ -98,6 +100,11 @@ impl Store {
     #[must_use]
     pub const fn retention(&self) -> Duration {
         self.retention
+    }
+
+    /// Its clock.
+    pub(crate) const fn clock(&self) -> &StoreClock {
+        &self.clock
     }
 
     /// Where it is, as it may be shown.

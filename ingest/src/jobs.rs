@@ -104,7 +104,7 @@ impl Jobs {
         match self.settle(tenant, id, JobResult::Cancelled).await? {
             Settled::Won => self.read(tenant, id).await?.ok_or_else(not_found),
             Settled::Lost(state) => Err(already(state)),
-            Settled::Stale => Err(Refusal::new(RefusalCode::Internal, "a cancel cannot be outdated")),
+            Settled::Stale | Settled::Late => Err(Refusal::new(RefusalCode::Internal, "a cancel cannot be outdated")),
         }
     }
 

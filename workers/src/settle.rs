@@ -237,6 +237,7 @@ impl Settler {
 
     /// One try; what is left has to be tried again.
     async fn try_commit(&self, ended: Vec<Ended>) -> (Vec<Ended>, Option<StoreError>) {
+        let ended: Vec<Ended> = ended.into_iter().map(|ended| self.in_time(ended)).collect();
         let settlements: Vec<Settlement<'_>> = ended
             .iter()
             .map(|ended| Settlement {
@@ -244,6 +245,7 @@ impl Settler {
                 outcome: &ended.outcome,
                 lineage: &ended.lineage,
                 fence: ended.fence,
+                within: self.time_left(ended),
                 input: ended.input,
             })
             .collect();
@@ -255,6 +257,7 @@ impl Settler {
         let (mut left, mut why) = (Vec::new(), None);
         for (ended, answer) in ended.into_iter().zip(answers) {
             match answer {
+                Ok(Settled::Late) => left.push(self.expired(ended)),
                 Ok(settled) => self.account(ended, settled).await,
                 Err(StoreError::Unreadable(_)) => give_back_unreadable(&ended.held).await,
                 Err(error) => {
@@ -264,6 +267,29 @@ impl Settler {
             }
         }
         (left, why)
+    }
+
+    /// No success is stored past the deadline, however long the store was away: it expires instead.
+    fn in_time(&self, ended: Ended) -> Ended {
+        if ended.outcome.state() == JobState::Succeeded && self.is_expired(&ended.held) {
+            return self.expired(ended);
+        }
+        ended
+    }
+
+    /// How long a success may still be stored; any other end at any time.
+    fn time_left(&self, ended: &Ended) -> Option<Duration> {
+        let succeeded = ended.outcome.state() == JobState::Succeeded;
+        succeeded.then(|| ended.held.deadline().since(self.clock.now()))
+    }
+
+    fn expired(&self, ended: Ended) -> Ended {
+        let (outcome, lineage) = ended.held.finish(JobResult::Expired, &self.about);
+        Ended {
+            outcome,
+            lineage,
+            ..ended
+        }
     }
 
     async fn account(&self, ended: Ended, settled: Settled) {
@@ -296,7 +322,8 @@ impl Settler {
                 held.account(JobAccount::Terminal).await;
             }
             Settled::Lost(_) => self.pass_over(&held).await,
-            Settled::Stale => {
+            // an end that came too late was made another, and tried again
+            Settled::Stale | Settled::Late => {
                 metrics::jobs_passed_over(model.to_owned()).increment(1);
                 held.account(JobAccount::Superseded).await;
             }

@@ -1,11 +1,12 @@
 -- Ends a job, if it has not ended: state, outcome, lineage, event and hint in one step, and for a failure its dead letter.
 -- KEYS: job, events, dead letters. ARGV: id, state, outcome, lineage, fence ('' = any attempt may), retention in ms,
--- events kept, hints, where a failed job's inputs are kept ('' = this is no failure)
+-- events kept, hints, where a failed job's inputs are kept ('' = this is no failure), the last moment in us ('' = any time)
 local ended = redis.call('HGET', KEYS[1], 'state')
 if ended then return ended end
 if ARGV[5] ~= '' and (redis.call('HGET', KEYS[1], 'attempts') or '1') ~= ARGV[5] then return 'stale' end
 local now = redis.call('TIME')
 local micros = string.format('%d%06d', now[1], now[2])
+if ARGV[10] ~= '' and tonumber(micros) > tonumber(ARGV[10]) then return 'late' end
 redis.call('HSET', KEYS[1], 'state', ARGV[2], 'outcome', ARGV[3], 'lineage', ARGV[4], 'committed_at', micros)
 if ARGV[9] ~= '' then
     redis.call('HSET', KEYS[1], 'dead_letter', ARGV[9])

@@ -1,5 +1,7 @@
 //! One outcome a job: the first, whole or not at all, and for good.
 
+use std::time::Duration;
+
 use futures_util::{StreamExt, future::join_all};
 use gristmill_broker::{ClaimRequest, Settled, Settlement, StoreError};
 use gristmill_schemas::{JobId, JobResult, JobState, Lineage, Outcome, Timestamp, key};
@@ -16,10 +18,55 @@ async fn settle(bench: &StoreBench, ended: &(Outcome, Lineage), fence: Option<u3
         outcome: &ended.0,
         lineage: &ended.1,
         fence,
+        within: None,
         input: None,
     };
     let settled = within("the settlement", bench.store.settle_all(&[settlement])).await;
     settled.unwrap().remove(0)
+}
+
+async fn succeed_within(bench: &StoreBench, id: JobId, within: Duration) -> Settled {
+    let (outcome, lineage) = success(id);
+    let settlement = Settlement {
+        tenant: &tenant(),
+        outcome: &outcome,
+        lineage: &lineage,
+        fence: None,
+        within: Some(within),
+        input: None,
+    };
+    let settled = bench.store.settle_all(&[settlement]).await;
+    settled.unwrap().remove(0).unwrap()
+}
+
+#[tokio::test]
+async fn success_that_the_store_gets_to_too_late_is_none_and_the_job_may_end_otherwise() {
+    let bench = StoreBench::start().await;
+    let [late, in_time] = [id(), id()];
+    // by which its clock is learned
+    reclaim(&bench, &late).await;
+    let mut raw = bench.raw().await;
+    let pause = redis::cmd("CLIENT").arg(&["PAUSE", "1500", "WRITE"]).to_owned();
+    pause.exec_async(&mut raw).await.unwrap();
+    assert_eq!(
+        succeed_within(&bench, late, Duration::from_millis(100)).await,
+        Settled::Late
+    );
+    assert_eq!(
+        bench
+            .store
+            .read(&tenant(), &late)
+            .await
+            .unwrap()
+            .map(|record| record.state),
+        None
+    );
+    let expired = ended(late, JobResult::Expired);
+    assert_eq!(settle(&bench, &expired, None).await, Ok(Settled::Won));
+    assert_eq!(
+        succeed_within(&bench, in_time, Duration::from_secs(60)).await,
+        Settled::Won
+    );
 }
 
 /// Each claim its own token.
@@ -107,6 +154,7 @@ async fn settlements_of_one_pipeline_stand_each_for_itself() {
             outcome,
             lineage,
             fence: (outcome.state() == JobState::Failed).then_some(1),
+            within: None,
             input: None,
         })
         .collect();

@@ -76,6 +76,7 @@ impl Reconciler {
                 outcome,
                 lineage,
                 fence: None,
+                within: None,
                 input: None,
             })
             .collect();
@@ -84,8 +85,8 @@ impl Reconciler {
             match answer {
                 Ok(Settled::Won) => metrics::reconciled(JobState::Expired.as_str()).increment(1),
                 Ok(Settled::Lost(state)) => self.complete(job, state, published_at).await?,
-                // only what a fence guards can be outdated
-                Ok(Settled::Stale) => {}
+                // only what a fence guards can be outdated, and only what has a last moment late
+                Ok(Settled::Stale | Settled::Late) => {}
                 Err(error) => unreadable |= is_unreadable(job, error)?,
             }
         }

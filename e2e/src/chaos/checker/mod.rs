@@ -90,7 +90,8 @@ pub struct Allowance {
     pub attempts: u32,
     /// Nonces of jobs that may fail.
     pub poison: Vec<u64>,
-    /// How long after its deadline a run that was begun in time may be stored as a success.
+    /// How long after its deadline, by the store's clock, a success may be stored: processes never take either clock for earlier
+    /// than it may be, and know it as well as an answer is quick.
     pub late_success: Duration,
     /// How long before its deadline, by the store's clock, a job may be expired: processes never take the broker's clock for
     /// later than it is, but the store has a clock of its own.
@@ -104,7 +105,7 @@ impl Default for Allowance {
         Self {
             attempts: 5,
             poison: Vec::new(),
-            late_success: Duration::from_secs(1),
+            late_success: Duration::from_millis(100),
             early_expiry: Duration::from_millis(50),
             late_news: None,
         }

@@ -9,6 +9,7 @@ use tokio::time::sleep;
 use crate::chaos::{
     cluster::Setup,
     fault::{Fault, Proof, Scene},
+    plan::Mix,
 };
 
 /// What is stopped.
@@ -68,6 +69,16 @@ impl Fault for Freeze {
             worker_fail_points,
             ..Setup::default()
         }
+    }
+
+    fn mix(&self, _jobs: u64) -> Mix {
+        let mut mix = Mix::default();
+        if self.0 == Target::Redis {
+            // outcomes are on their way to it while deadlines pass
+            mix.hurried = 30;
+            mix.deadlines.1 = PAUSE.0;
+        }
+        mix
     }
 
     fn inject<'s>(&'s self, scene: &'s mut Scene) -> BoxFuture<'s, anyhow::Result<()>> {

@@ -1,4 +1,4 @@
-//! More than three times what small limits let in: whatever is refused is refused in words, whatever is accepted ends.
+//! More than small limits let in and slowed workers can take: whatever is refused is refused in words, whatever is accepted ends.
 
 use futures_util::future::BoxFuture;
 
@@ -19,7 +19,9 @@ impl Fault for Overload {
 
     fn setup(&self) -> Setup {
         Setup {
-            ingest_flags: vec!["--max-requests", "24", "--stream-max-bytes", "262144"],
+            ingest_flags: vec!["--max-requests", "24", "--stream-max-bytes", "131072"],
+            // so slow that no build keeps up with the load
+            worker_fail_points: "worker-slow-run=sleep(50)".to_owned(),
             ..Setup::default()
         }
     }
