@@ -14,8 +14,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     Client, Process, Stack,
-    chaos::{caller::Caller, history::History, plan::TENANTS},
-    inject::Link,
+    chaos::{caller::Caller, history::History, plan::TENANTS, stores},
+    inject::{Disks, Link},
     scrape, stack,
 };
 
@@ -40,6 +40,10 @@ pub struct Setup {
     pub linked: bool,
     /// What both stores promise to keep.
     pub durability: Durability,
+    /// Whether the servers' data is on disks that can be cut off and full.
+    pub disks: bool,
+    /// What Redis is told once everybody has seen that it keeps the level; its next life forgets it.
+    pub redis_settings: Vec<(&'static str, &'static str)>,
 }
 
 impl Default for Setup {
@@ -54,6 +58,8 @@ impl Default for Setup {
             workers: 2,
             linked: false,
             durability: Durability::PowerLoss,
+            disks: false,
+            redis_settings: Vec::new(),
         }
     }
 }
@@ -210,6 +216,8 @@ pub struct Cluster {
     pub workers: Vec<Member>,
     /// nats-server and redis-server.
     pub servers: Pair,
+    /// What their data is on, if it is on anything of ours. Servers go before their disks.
+    pub disks: Option<Disks>,
     keys: Vec<String>,
     setup: Setup,
     dir: TempDir,
@@ -222,11 +230,13 @@ impl Cluster {
     /// A part cannot be started.
     pub async fn start(setup: Setup) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
+        let disks = setup.disks.then(|| Disks::mount(dir.path())).transpose()?;
         let servers = Pair::start(setup.durability, dir.path()).await?;
         let mut cluster = Self {
             ingests: Vec::new(),
             workers: Vec::new(),
             servers,
+            disks,
             keys: Vec::new(),
             setup,
             dir,
@@ -244,6 +254,9 @@ impl Cluster {
                 stack::until_known(&key, &url(ingest)?).await?;
             }
             cluster.keys.push(key);
+        }
+        for (setting, value) in &cluster.setup.redis_settings {
+            stores::set(&cluster.servers.redis.url(), setting, value).await?;
         }
         Ok(cluster)
     }
@@ -293,6 +306,14 @@ impl Cluster {
         let link = Link::to(&self.servers).await?;
         let args = Stack::server_args_by(&self.servers, link.urls());
         Ok((Some(link), args))
+    }
+
+    /// The servers' disks.
+    ///
+    /// # Errors
+    /// They have none of ours.
+    pub fn disks(&self) -> anyhow::Result<&Disks> {
+        self.disks.as_ref().context("the servers' data is on no disk of ours")
     }
 
     /// The store, as an operator reaches it.

@@ -1,7 +1,5 @@
-//! The suite's own test: defects on purpose, each behind a fail point, and the row that has to notice it, by the promise
+//! The suite's own test: defects on purpose, each behind a fail point or a setting of Redis, and the row that has to notice it, by the promise
 //! that it breaks.
-//!
-//! A Redis that does not sync every write is not here: only a power cut shows it.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -27,16 +25,21 @@ pub struct Planted {
     pub promise: Promise,
     ingests: &'static str,
     workers: &'static str,
+    redis: &'static [(&'static str, &'static str)],
+    /// Whether its row needs more of the machine than every change can ask for.
+    pub large: bool,
 }
 
 /// Every defect.
-pub const ALL: [Planted; 5] = [
+pub const ALL: [Planted; 6] = [
     Planted {
         name: "ack-before-commit",
         row: "kill-worker",
         promise: Promise::NothingLost,
         ingests: "",
         workers: "bug-ack-before-commit=return",
+        redis: &[],
+        large: false,
     },
     Planted {
         name: "plain-set-commit",
@@ -44,6 +47,8 @@ pub const ALL: [Planted; 5] = [
         promise: Promise::NoLateSuccess,
         ingests: "",
         workers: "bug-plain-set=return;worker-slow-run=sleep(20)",
+        redis: &[],
+        large: false,
     },
     Planted {
         name: "no-attempt-count",
@@ -51,6 +56,8 @@ pub const ALL: [Planted; 5] = [
         promise: Promise::BoundedExecutions,
         ingests: "",
         workers: "bug-no-attempt-count=return",
+        redis: &[],
+        large: false,
     },
     Planted {
         name: "heartbeat-on-inference-thread",
@@ -58,6 +65,8 @@ pub const ALL: [Planted; 5] = [
         promise: Promise::BoundedExecutions,
         ingests: "",
         workers: "bug-heartbeat-on-inference-thread=return",
+        redis: &[],
+        large: false,
     },
     Planted {
         name: "read-before-subscribe",
@@ -65,6 +74,17 @@ pub const ALL: [Planted; 5] = [
         promise: Promise::PromptNews,
         ingests: "bug-read-before-subscribe=return",
         workers: "",
+        redis: &[],
+        large: false,
+    },
+    Planted {
+        name: "redis-everysec",
+        row: "power-loss-redis",
+        promise: Promise::NothingLost,
+        ingests: "",
+        workers: "",
+        redis: &[("appendfsync", "everysec")],
+        large: true,
     },
 ];
 
@@ -134,6 +154,7 @@ impl Fault for WithBug<'_> {
             }
             points.push_str(more);
         }
+        setup.redis_settings.extend(self.planted.redis);
         setup
     }
 

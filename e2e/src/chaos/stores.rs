@@ -92,6 +92,31 @@ pub async fn envelopes(nats_url: &str) -> anyhow::Result<u64> {
     Ok(stream.info().await.map_err(|error| words(&error))?.state.messages)
 }
 
+/// Changes a setting of the running Redis.
+///
+/// # Errors
+/// It does not answer, or refuses.
+pub async fn set(redis_url: &str, setting: &str, value: &str) -> anyhow::Result<()> {
+    let mut redis = connected(redis_url).await?;
+    let mut set = redis::cmd("CONFIG");
+    set.arg("SET").arg(setting).arg(value);
+    let done: Result<(), _> = set.query_async(&mut redis).await;
+    done.with_context(|| format!("set {setting} of Redis to {value}"))
+}
+
+/// A figure of Redis's INFO; 0 where it has none of that name.
+///
+/// # Errors
+/// It does not answer.
+pub async fn info(redis_url: &str, section: &str, name: &str) -> anyhow::Result<u64> {
+    let mut redis = connected(redis_url).await?;
+    let text: String = redis::cmd("INFO").arg(section).query_async(&mut redis).await?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    // an error's count is `count=N`
+    let digits = line.map(|value| value.trim_start_matches("count="));
+    Ok(digits.map(str::parse).transpose()?.unwrap_or_default())
+}
+
 async fn connected(url: &str) -> anyhow::Result<MultiplexedConnection> {
     let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(std::time::Duration::from_secs(20)));
     let client = redis::Client::open(url)?;

@@ -9,10 +9,12 @@ mod crash;
 mod deadlines;
 mod duplicates;
 mod freeze;
+mod full_store;
 mod kill;
 mod network;
 mod overload;
 mod poison;
+mod power_loss;
 mod retries;
 mod rolling;
 mod slow_readers;
@@ -116,6 +118,10 @@ pub fn all() -> Vec<Box<dyn Fault>> {
         Box::new(crash::Crash::AFTER_PUBLISH),
         Box::new(poison::Poison),
         Box::new(slow_run::SlowRun),
+        Box::new(power_loss::PowerLoss::NATS),
+        Box::new(power_loss::PowerLoss::REDIS),
+        Box::new(power_loss::PowerLoss::STORES),
+        Box::new(full_store::FullStore),
     ];
     let weathers = network::Network::all().into_iter();
     faults.extend(weathers.map(|weather| Box::new(weather) as Box<dyn Fault>));
