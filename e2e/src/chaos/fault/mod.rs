@@ -9,6 +9,7 @@ mod crash;
 mod deadlines;
 mod duplicates;
 mod freeze;
+mod full_disk;
 mod full_store;
 mod kill;
 mod network;
@@ -121,6 +122,8 @@ pub fn all() -> Vec<Box<dyn Fault>> {
         Box::new(power_loss::PowerLoss::NATS),
         Box::new(power_loss::PowerLoss::REDIS),
         Box::new(power_loss::PowerLoss::STORES),
+        Box::new(full_disk::FullDisk::NATS),
+        Box::new(full_disk::FullDisk::REDIS),
         Box::new(full_store::FullStore),
     ];
     let weathers = network::Network::all().into_iter();
