@@ -10,7 +10,7 @@ use anyhow::Context;
 use gristmill_servers::{Child, Output, Signal};
 use serde::Deserialize;
 
-use crate::{binary, scrape, wait};
+use crate::{binary, inject::clock, scrape, wait};
 
 /// How long a process may take to drain in a test.
 const GRACE: Duration = Duration::from_secs(45);
@@ -43,13 +43,26 @@ impl Process {
         Self::launch(Command::new(binary::gristmill()?), name, args, dir).await
     }
 
-    /// [`Self::start`] of the build with fail points, some of them switched on.
+    /// [`Self::start`] with its clock off by so much and with some fail points switched on, where these are given; with
+    /// fail points it is the build that has them.
     ///
     /// # Errors
-    /// As [`Self::start`], or there is no such build.
-    pub async fn start_armed(name: &str, args: &[String], dir: &Path, fail_points: &str) -> anyhow::Result<Self> {
-        let mut command = Command::new(binary::gristmill_with_fail_points()?);
+    /// As [`Self::start`], or there is no such build, or nothing to shift a clock with.
+    pub async fn start_tampered(
+        name: &str,
+        args: &[String],
+        dir: &Path,
+        (fail_points, clock_shift): (&str, Option<&str>),
+    ) -> anyhow::Result<Self> {
+        let mut command = if fail_points.is_empty() {
+            Command::new(binary::gristmill()?)
+        } else {
+            Command::new(binary::gristmill_with_fail_points()?)
+        };
         command.env("FAILPOINTS", fail_points);
+        if let Some(shift) = clock_shift {
+            command.envs(clock::shifted_by(shift)?);
+        }
         Self::launch(command, name, args, dir).await
     }
 

@@ -19,6 +19,15 @@ use crate::{
     scrape, stack,
 };
 
+/// Clocks that are off, as libfaketime writes it.
+#[derive(Debug, Clone, Copy)]
+pub struct ClockShift {
+    /// The first ingest's.
+    pub ingest: &'static str,
+    /// The first worker's.
+    pub worker: &'static str,
+}
+
 /// How a row's processes are started.
 #[derive(Debug, Clone)]
 pub struct Setup {
@@ -42,6 +51,8 @@ pub struct Setup {
     pub durability: Durability,
     /// Whether the servers' data is on disks that can be cut off and full.
     pub disks: bool,
+    /// How far the clocks of the first ingest and the first worker are off.
+    pub clock_shift: Option<ClockShift>,
     /// What Redis is told once everybody has seen that it keeps the level; its next life forgets it.
     pub redis_settings: Vec<(&'static str, &'static str)>,
 }
@@ -59,6 +70,7 @@ impl Default for Setup {
             linked: false,
             durability: Durability::PowerLoss,
             disks: false,
+            clock_shift: None,
             redis_settings: Vec::new(),
         }
     }
@@ -78,6 +90,7 @@ pub struct Member {
     args: Vec<String>,
     dir: PathBuf,
     fail_points: String,
+    clock_shift: Option<&'static str>,
     process: Option<Process>,
     /// What is between it and the servers, if anything is.
     pub link: Option<Link>,
@@ -86,12 +99,18 @@ pub struct Member {
 }
 
 impl Member {
-    async fn start(name: String, args: Vec<String>, dir: &Path, fail_points: &str) -> anyhow::Result<Self> {
+    async fn start(
+        name: String,
+        args: Vec<String>,
+        dir: &Path,
+        (fail_points, clock_shift): (&str, Option<&'static str>),
+    ) -> anyhow::Result<Self> {
         let mut member = Self {
             name,
             args,
             dir: dir.to_owned(),
             fail_points: fail_points.to_owned(),
+            clock_shift,
             process: None,
             link: None,
             bygone: Vec::new(),
@@ -106,11 +125,8 @@ impl Member {
     /// It does not become ready.
     pub async fn revive(&mut self) -> anyhow::Result<()> {
         let (name, args, dir) = (&self.name, &self.args, &self.dir);
-        self.process = Some(if self.fail_points.is_empty() {
-            Process::start(name, args, dir).await?
-        } else {
-            Process::start_armed(name, args, dir, &self.fail_points).await?
-        });
+        let tampered = (self.fail_points.as_str(), self.clock_shift);
+        self.process = Some(Process::start_tampered(name, args, dir, tampered).await?);
         Ok(())
     }
 
@@ -266,8 +282,9 @@ impl Cluster {
         let mut args = Stack::ingest_args(servers, &self.dir.path().join("keys.json"));
         args.extend(self.setup.ingest_flags.iter().map(|flag| (*flag).to_owned()));
         args.extend(LOG_LEVEL.map(str::to_owned));
-        let (name, fail_points) = (format!("ingest-{number}"), &self.setup.ingest_fail_points);
-        let mut ingest = Member::start(name, args, self.dir.path(), fail_points).await?;
+        let shift = self.setup.clock_shift.filter(|_| number == 1).map(|shift| shift.ingest);
+        let tampered = (self.setup.ingest_fail_points.as_str(), shift);
+        let mut ingest = Member::start(format!("ingest-{number}"), args, self.dir.path(), tampered).await?;
         // its next life is to be found where this one is
         let address = url(&ingest)?.trim_start_matches("http://").to_owned();
         if let Some(listen) = ingest.args.iter_mut().find(|arg| *arg == "127.0.0.1:0") {
@@ -291,7 +308,12 @@ impl Cluster {
         let name = format!("worker-{}", self.workers.len() + 1);
         let armed = self.workers.len() < self.setup.armed_workers;
         let fail_points = if armed { &self.setup.worker_fail_points } else { "" };
-        let mut worker = Member::start(name, args, self.dir.path(), fail_points).await?;
+        let shift = self
+            .setup
+            .clock_shift
+            .filter(|_| self.workers.is_empty())
+            .map(|shift| shift.worker);
+        let mut worker = Member::start(name, args, self.dir.path(), (fail_points, shift)).await?;
         worker.link = link;
         self.workers.push(worker);
         Ok(())

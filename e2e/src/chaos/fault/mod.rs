@@ -5,6 +5,7 @@ mod scene;
 
 mod backlog;
 mod cancels;
+mod clocks;
 mod crash;
 mod deadlines;
 mod duplicates;
@@ -125,6 +126,8 @@ pub fn all() -> Vec<Box<dyn Fault>> {
         Box::new(full_disk::FullDisk::NATS),
         Box::new(full_disk::FullDisk::REDIS),
         Box::new(full_store::FullStore),
+        Box::new(clocks::ShiftedClocks::INGEST_AHEAD),
+        Box::new(clocks::ShiftedClocks::INGEST_BEHIND),
     ];
     let weathers = network::Network::all().into_iter();
     faults.extend(weathers.map(|weather| Box::new(weather) as Box<dyn Fault>));
