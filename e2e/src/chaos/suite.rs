@@ -76,13 +76,19 @@ impl Suite {
         faults
     }
 
+    /// The defects that it hunts.
+    #[must_use]
+    pub fn defects(&self) -> Vec<&'static Planted> {
+        let hunted = |planted: &&Planted| !(self.small && planted.large);
+        planted::ALL.iter().filter(hunted).collect()
+    }
+
     /// Runs it, or what is named of it, and prints a line as soon as there is one.
     ///
     /// # Errors
     /// It has nothing of a name.
     pub async fn run(&self, only: &[String]) -> anyhow::Result<Report> {
-        let (mut faults, mut defects) = (self.faults(), Vec::from_iter(&planted::ALL));
-        defects.retain(|planted| !(self.small && planted.large));
+        let (mut faults, mut defects) = (self.faults(), self.defects());
         for name in only {
             let known =
                 faults.iter().any(|fault| fault.name() == name) || defects.iter().any(|planted| planted.name == name);

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Parser;
 use gristmill_e2e::{
     binary,
-    chaos::{planted, seed::Seed, suite::Suite, table},
+    chaos::{seed::Seed, suite::Suite, table},
 };
 
 /// Breaks a running pipeline in every way it knows, tells what became of its jobs, and whether defects on purpose were noticed
@@ -41,7 +41,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     suite.jobs = command.jobs.unwrap_or(suite.jobs);
     if command.list {
         suite.faults().iter().for_each(|fault| println!("{}", fault.name()));
-        planted::ALL.iter().for_each(|planted| println!("{}", planted.name));
+        suite.defects().iter().for_each(|planted| println!("{}", planted.name));
         return Ok(ExitCode::SUCCESS);
     }
     std::env::set_current_dir(binary::repository())?;
