@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use crate::{
     chaos::{
-        cluster::Setup,
+        cluster::{Cluster, Setup},
         fault::{Fault, Proof, Scene},
     },
     inject::{Disk, Disks},
@@ -30,6 +30,8 @@ pub(super) struct PowerLoss(Of);
 
 /// How long the power stays away.
 const OUTAGE: (Duration, Duration) = (Duration::from_millis(300), Duration::from_millis(1500));
+/// How long jobs pile up on the stream before a cut of the broker's power.
+const PILE: Duration = Duration::from_millis(500);
 
 impl PowerLoss {
     pub(super) const NATS: Self = Self(Of::Nats);
@@ -42,6 +44,16 @@ impl PowerLoss {
 
     fn redis(&self) -> bool {
         self.0 != Of::Nats
+    }
+
+    /// Whether workers stand still before a cut: only then are there jobs that nobody but the broker knows of. With both
+    /// stores every other time, as workers that work are what makes Redis write outcomes.
+    fn piles_up(&self, round: u32) -> bool {
+        match self.0 {
+            Of::Nats => true,
+            Of::Redis => false,
+            Of::Stores => round % 2 == 1,
+        }
     }
 
     fn hit<'d>(&self, disks: &'d Disks) -> impl Iterator<Item = &'d Disk> + Clone {
@@ -87,6 +99,10 @@ impl PowerLoss {
     }
 }
 
+fn signal_workers(cluster: &Cluster, signal: Signal) -> anyhow::Result<()> {
+    cluster.workers.iter().try_for_each(|worker| worker.signal(signal))
+}
+
 impl Fault for PowerLoss {
     fn name(&self) -> &'static str {
         match self.0 {
@@ -108,11 +124,19 @@ impl Fault for PowerLoss {
             for round in 0..scene.rounds() {
                 scene.until_round(round).await?;
                 let outage = scene.seed.between(OUTAGE.0, OUTAGE.1);
+                let piled_up = self.piles_up(round);
+                if piled_up {
+                    signal_workers(&scene.cluster, Signal::SIGSTOP)?;
+                    sleep(PILE).await;
+                }
                 scene.injected();
                 self.until_syncing(scene.cluster.disks()?).await?;
                 let cluster = &mut scene.cluster;
                 let Some(disks) = &cluster.disks else { continue };
                 self.cut(&mut cluster.servers, disks).await?;
+                if piled_up {
+                    signal_workers(cluster, Signal::SIGCONT)?;
+                }
                 sleep(outage).await;
                 self.hit(disks).for_each(Disk::power_on);
                 self.restart(&mut cluster.servers).await?;
