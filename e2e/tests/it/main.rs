@@ -6,6 +6,7 @@ mod bad_input;
 mod dead_letters;
 mod deadlines;
 mod durability;
+mod fairness;
 mod faults;
 mod inject;
 mod jobs;
