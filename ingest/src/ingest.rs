@@ -16,6 +16,7 @@ use crate::{
     admission::Admission,
     config::IngestArgs,
     dead_letters::DeadLetters,
+    drain_rate::DrainRates,
     http::{self, App},
     job_id_keys,
     jobs::Jobs,
@@ -135,9 +136,10 @@ impl Parts<'_> {
             clock: broker.clock(),
             catalog: Arc::clone(&app.catalog),
         };
+        let rates = app.submitter.drain_rates.clone().follow(broker.clone());
         let room = app.submitter.store_room.clone();
         let look = look_after(streams, (store, room, level), broker_ready, store_ready);
-        for task in [boxed(ring), boxed(look), boxed(reconciler.run())] {
+        for task in [boxed(ring), boxed(look), boxed(rates), boxed(reconciler.run())] {
             let told = background.clone();
             background.spawn(async move { told.token().run_until_cancelled(task).await });
         }
@@ -164,6 +166,7 @@ impl Parts<'_> {
             clock: broker.clock(),
             keys: Arc::clone(&keys),
             limits: args.limits.clone(),
+            drain_rates: DrainRates::default(),
             store_room: StoreRoom::new(args.limits.store_memory_limit),
             shutdown: shutdown.clone(),
         };

@@ -7,6 +7,7 @@ pub mod admission;
 pub mod auth;
 pub mod config;
 pub mod dead_letters;
+pub mod drain_rate;
 pub mod http;
 pub mod ingest;
 pub mod job_id_keys;

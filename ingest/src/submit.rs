@@ -9,11 +9,12 @@ use gristmill_models::{Catalog, ModelVersion, catalog::ResolveError};
 use gristmill_schemas::{
     Digest, InferRequest, Job, JobId, JobIdKeys, Refusal, RefusalCode, Span, TenantId, TraceParent,
     job_id::{Mint, RANDOM_BYTES},
+    subject::{Queue, TenantGroup},
 };
 use gristmill_telemetry::{Shutdown, fail_points};
 use tokio::time::Instant;
 
-use crate::{config::LimitArgs, keys::Caller, metrics, store_room::StoreRoom};
+use crate::{config::LimitArgs, drain_rate::DrainRates, keys::Caller, metrics, store_room::StoreRoom};
 
 /// What a client wants, who it is, and under which key of its own it may say so again.
 #[derive(Debug)]
@@ -97,6 +98,8 @@ pub struct Submitter {
     pub limits: LimitArgs,
     /// Whether the store has room for outcomes.
     pub store_room: StoreRoom,
+    /// How fast queues are worked off.
+    pub drain_rates: DrainRates,
     /// When to take nothing more.
     pub shutdown: Shutdown,
 }
@@ -118,7 +121,7 @@ impl Submitter {
             .map(|key| (key, Digest::of(&submission.request.to_msgpack())));
         let (job, work) = self.prepare(submission)?;
         match once {
-            None => self.publish(job, work).await,
+            None => self.publish_new(job, work).await,
             Some((key, body)) => self.publish_once(job, work, &key.0, body).await,
         }
     }
@@ -191,6 +194,19 @@ impl Submitter {
         Ok(self.keys.mint(tenant, mint))
     }
 
+    /// Publishes a job that the stream cannot hold yet, unless its queue is too slow for its deadline.
+    async fn publish_new(&self, job: Job, work: Work) -> Result<Accepted, Refused> {
+        let queue = Queue {
+            model: job.model.clone(),
+            version: job.version.clone(),
+            lane: job.lane,
+            group: TenantGroup::of(&job.tenant),
+        };
+        let time_to_live = job.id.deadline().since(job.id.accepted_at());
+        self.drain_rates.check(queue, time_to_live)?;
+        self.publish(job, work).await
+    }
+
     async fn publish(&self, job: Job, work: Work) -> Result<Accepted, Refused> {
         let (id, model, lane) = (job.id, job.model.as_str().to_owned(), job.lane);
         let started = Instant::now();
@@ -227,7 +243,11 @@ impl Submitter {
             }
         };
         let id = job.id;
-        let published = self.publish(job, work).await;
+        let published = if fresh {
+            self.publish_new(job, work).await
+        } else {
+            self.publish(job, work).await
+        };
         let noted = match &published {
             Ok(_) => self.store.idempotency_confirm(&tenant, key, (body, id), keep).await,
             // whoever found the key pending does not know whether the first publish was stored, so it stays pending

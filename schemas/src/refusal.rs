@@ -57,6 +57,7 @@ pub enum RefusalCode {
     Overloaded,
     StreamFull,
     StoreFull,
+    DeadlineUnmeetable,
     PublishUnknown,
     BrokerUnavailable,
     StoreUnavailable,
@@ -143,6 +144,7 @@ codes! {
     Overloaded "overloaded" 429 8 "There is too much waiting already";
     StreamFull "stream_full" 503 8 "The stream has no room";
     StoreFull "store_full" 503 8 "The store has no room";
+    DeadlineUnmeetable "deadline_unmeetable" 503 8 "The deadline cannot be met by the measured drain rate";
     PublishUnknown "publish_unknown" 503 14 "It is not known whether the job was accepted";
     BrokerUnavailable "broker_unavailable" 503 14 "The broker cannot be reached";
     StoreUnavailable "store_unavailable" 503 14 "The store cannot be reached";

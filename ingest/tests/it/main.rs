@@ -5,6 +5,7 @@
 mod bad_input;
 mod callers;
 mod door;
+mod drain_rate;
 mod ending;
 mod faults;
 mod idempotency;
