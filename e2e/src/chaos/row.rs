@@ -28,6 +28,8 @@ const AFTERMATH: Duration = Duration::from_secs(3);
 /// How long, whatever the row's own limit, acks that were lost may keep envelopes on the stream.
 const STREAM_LIMIT: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(100);
+/// Within so many seconds of the fault's end jobs have to end as fast as before, or nearly.
+const RECOVERY_LIMIT_S: f64 = 10.0;
 /// What stands for a recovery that never came.
 const NEVER_S: f64 = 120.0;
 /// Jobs that are read back at once.
@@ -153,8 +155,14 @@ fn told(fault: &str, scene: &Scene, (verdict, proof): (Verdict, Proof), recovery
     if scene.injections == 0 {
         failures.push("the fault was never injected".to_owned());
     }
-    if recovery_s.is_none() {
-        failures.push("no job ended after the fault".to_owned());
+    match recovery_s {
+        None => failures.push("no job ended after the fault".to_owned()),
+        Some(seconds) if seconds > RECOVERY_LIMIT_S => {
+            failures.push(format!(
+                "jobs ended as fast as before only {seconds:.1} s after the fault"
+            ));
+        }
+        Some(_) => {}
     }
     Row {
         fault: fault.to_owned(),

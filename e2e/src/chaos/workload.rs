@@ -12,7 +12,7 @@ use std::{
 use gristmill_schemas::JobId;
 use tokio::{
     task::{JoinHandle, JoinSet},
-    time::{Instant, sleep, sleep_until, timeout_at},
+    time::{Instant, sleep, sleep_until, timeout, timeout_at},
 };
 
 use crate::chaos::{
@@ -25,6 +25,9 @@ use crate::chaos::{
 const SUBMIT_PATIENCE: Duration = Duration::from_secs(60);
 /// The pause before a refused submission is repeated: no client of ours is so patient as the longest `Retry-After`.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+/// Of those who follow events, one in so many hangs up once, after so long.
+const CUT_EVERY: u64 = 3;
+const CUT_AFTER: Duration = Duration::from_millis(15);
 /// The pause between two polls.
 const POLL: Duration = Duration::from_millis(150);
 
@@ -175,6 +178,11 @@ impl Follower {
     /// Asks until the job has ended. Clients take turns between the doors: an answer must not depend on who is asked.
     async fn follow(&self, id: JobId, way: Following) {
         let mut door = self.step.ingest;
+        if way == Following::Events && self.step.nonce.is_multiple_of(CUT_EVERY) {
+            // hangs up in the middle, and comes back to the other door
+            let _ = timeout(CUT_AFTER, self.caller.events(door, id)).await;
+            door += 1;
+        }
         loop {
             let asked = Instant::now();
             let end = match way {

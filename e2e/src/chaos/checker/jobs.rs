@@ -25,6 +25,7 @@ pub(super) fn check(job: &Dossier<'_>, evidence: &Evidence, findings: &mut Findi
     true_lineage(job, findings);
     no_late_success(job, evidence, findings);
     prompt_news(job, evidence, findings);
+    events_miss_none(job, findings);
 }
 
 fn nothing_lost(job: &Dossier<'_>, findings: &mut Findings) {
@@ -215,6 +216,19 @@ fn no_late_success(job: &Dossier<'_>, evidence: &Evidence, findings: &mut Findin
             Promise::NoLateSuccess,
             job.id,
             format!("it succeeded {late:?} past its deadline"),
+        );
+    }
+}
+
+/// Events are asked for of every job that has ended, last of all.
+fn events_miss_none(job: &Dossier<'_>, findings: &mut Findings) {
+    let polled = job.endings().any(|sighting| sighting.way == Some(Way::Poll));
+    let told = job.endings().any(|sighting| sighting.way == Some(Way::Event));
+    if polled && !told {
+        findings.of(
+            Promise::EventsMissNone,
+            job.id,
+            "it has ended, and its events never said so",
         );
     }
 }

@@ -53,6 +53,8 @@ pub enum Promise {
     KnownReplies,
     /// Whoever waits for an end hears of it when it comes, not when he looks again.
     PromptNews,
+    /// Whoever follows a job's events, or comes back to them after a cut, is told of its end.
+    EventsMissNone,
     /// Nothing is left on the stream once every job has ended.
     NothingLeftOver,
     /// No secret is in any log or metric.

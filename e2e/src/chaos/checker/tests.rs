@@ -437,6 +437,18 @@ fn late_news_is_found_where_it_is_not_allowed() {
 }
 
 #[test]
+fn events_that_end_without_the_end_are_found() {
+    let found = found(|story| {
+        let id = story.id(1);
+        let followed = |call: &Call| matches!(call, Call::Read { id: read, way: Way::Event } if *read == id);
+        story.evidence.ops.retain(|op| !followed(&op.call));
+        let call = Call::Read { id, way: Way::Event };
+        story.op(call, 4.0, End::Info("the stream has ended".to_owned()));
+    });
+    assert_eq!(found, [Promise::EventsMissNone]);
+}
+
+#[test]
 fn left_over_envelopes_and_secrets_are_found() {
     assert_eq!(
         found(|story| story.evidence.stored.envelopes = 1),
