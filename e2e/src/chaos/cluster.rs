@@ -376,25 +376,14 @@ impl Cluster {
         sum(&self.ingests, name, with).await
     }
 
-    /// Where in logs and metrics a secret of an API key stands.
+    /// Where a secret of an API key stands: in the logs, in what broker and store have on disk (streams, dead letters,
+    /// outcomes, lineage, key records), in the metrics.
     ///
     /// # Errors
     /// A process does not answer, or the folder cannot be read.
     pub async fn leaked_secrets(&self) -> anyhow::Result<Vec<String>> {
         let secrets: Vec<&str> = self.keys.iter().filter_map(|key| key.rsplit('_').next()).collect();
-        let mut texts = Vec::new();
-        for place in [
-            self.dir.path().to_owned(),
-            self.dir.path().join("nats"),
-            self.dir.path().join("redis"),
-        ] {
-            for entry in std::fs::read_dir(place)? {
-                let path = entry?.path();
-                if path.extension().is_some_and(|extension| extension == "log") {
-                    texts.push((path.display().to_string(), std::fs::read(&path)?));
-                }
-            }
-        }
+        let mut texts = files_below(self.dir.path())?;
         for member in self.ingests.iter().chain(&self.workers) {
             let place = format!("the metrics of {}", member.name);
             texts.extend(
@@ -415,6 +404,27 @@ impl Cluster {
             .map(|(place, _)| place)
             .collect())
     }
+}
+
+/// Every file in a folder and the folders in it. What is deleted meanwhile is passed over: the servers tidy up.
+fn files_below(folder: &Path) -> std::io::Result<Vec<(String, Vec<u8>)>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let found = if path.is_dir() {
+            files_below(&path)
+        } else if path.is_file() {
+            std::fs::read(&path).map(|bytes| vec![(path.display().to_string(), bytes)])
+        } else {
+            continue;
+        };
+        match found {
+            Ok(found) => files.extend(found),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(files)
 }
 
 async fn sum(members: &[Member], name: &str, with: &str) -> anyhow::Result<u64> {
