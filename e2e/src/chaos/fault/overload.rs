@@ -21,7 +21,7 @@ impl Fault for Overload {
         Setup {
             ingest_flags: vec!["--max-requests", "24", "--stream-max-bytes", "131072"],
             // so slow that no build keeps up with the load
-            worker_fail_points: "worker-slow-run=sleep(50)".to_owned(),
+            worker_fail_points: "worker-slow-run=sleep(15)".to_owned(),
             ..Setup::default()
         }
     }
