@@ -216,6 +216,34 @@ async fn job_that_kills_its_workers_is_given_up_after_its_attempts_and_its_neigh
 }
 
 #[tokio::test]
+async fn failure_whose_inputs_cannot_be_kept_ends_all_the_same_and_is_not_redriven() -> anyhow::Result<()> {
+    let mut bench = Bench::start().await?;
+    let client = bench.stack.client("owner").await?;
+    let worker = bench.worker("worker", &[]).await?;
+    let id = client.submit(&request("spin", &[i64::MAX]), 0).await?.id.to_string();
+    until("the run to begin", || async {
+        let claimed = worker.metric("gristmill_attempts_total", "").await?;
+        Ok((claimed >= 1.0).then_some(()))
+    })
+    .await?;
+    bench.stack.servers.nats.kill().await?;
+    let view = client.job(&id, 30).await?;
+    assert_eq!(
+        view.failure.map(|failure| failure.code),
+        Some(FailureCode::MaxRuntimeExceeded)
+    );
+    assert_eq!(worker.metric("gristmill_dead_inputs_lost_total", "").await?, 1.0);
+    bench.stack.servers.nats.restart().await?;
+    let listed = page(&client, "").await?.dead_letters;
+    assert!(listed.len() == 1 && !listed[0].input_kept, "{listed:?}");
+    let redrive = client.request(Method::POST, &format!("/v1/dead-letters/{id}/redrive"));
+    let refused = redrive.json(&json!({"version": "1"})).send().await?;
+    assert_eq!(refused.status(), StatusCode::GONE);
+    assert_eq!(refused.json::<serde_json::Value>().await?["code"], "input_gone");
+    Ok(())
+}
+
+#[tokio::test]
 async fn people_list_show_redrive_and_drop_by_the_command_line() -> anyhow::Result<()> {
     let bench = Bench::start().await?;
     let (url, key) = (bench.stack.url()?, bench.stack.api_key("owner").await?);
