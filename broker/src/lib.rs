@@ -20,6 +20,7 @@ pub mod nats;
 pub mod outcomes;
 pub mod publisher;
 pub mod queue_depth;
+pub mod queued;
 mod script;
 pub mod server_url;
 pub mod settle;

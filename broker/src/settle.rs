@@ -9,6 +9,7 @@ use redis::{Cmd, FromRedisValue, RedisError, Value};
 use crate::{
     dead_inputs::KeptInput,
     outcomes::parse_state,
+    queued::Place,
     script,
     store::{Store, StoreError, translate},
 };
@@ -119,11 +120,12 @@ impl Store {
             input,
         } = settlement;
         let id = &outcome.job_id;
-        let mut command = script::SETTLE.call(3);
+        let mut command = script::SETTLE.call(4);
         command
             .arg(key::job(tenant, id))
             .arg(key::events(tenant, id))
-            .arg(key::dead_letters(tenant, id.bucket(key::BUCKETS)));
+            .arg(key::dead_letters(tenant, id.bucket(key::BUCKETS)))
+            .arg(key::queued(tenant, id.bucket(key::BUCKETS)));
         command
             .arg(id.to_string())
             .arg(outcome.state().as_str())
@@ -140,6 +142,7 @@ impl Store {
         });
         let last_moment = within.and_then(|within| Some(self.clock().latest_at(Instant::now())?.plus(within)));
         command.arg(last_moment.map(|at| at.as_micros().to_string()).unwrap_or_default());
+        command.arg(Place::of(id).slot);
         command
     }
 }

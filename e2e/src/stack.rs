@@ -19,6 +19,8 @@ pub struct Stack {
     /// nats-server and redis-server.
     pub servers: Pair,
     dir: TempDir,
+    /// What every ingest is told besides where the servers are.
+    ingest_flags: Vec<String>,
 }
 
 impl Stack {
@@ -30,7 +32,7 @@ impl Stack {
         Self::start_in(tempfile::tempdir()?, &[]).await
     }
 
-    /// The same in a folder that is there already, and with more flags for the ingest.
+    /// The same in a folder that is there already, and with more flags for every ingest.
     ///
     /// # Errors
     /// A part cannot be started.
@@ -39,7 +41,12 @@ impl Stack {
         let mut args = Self::ingest_args(Self::server_args(&servers), &dir.path().join("keys.json"));
         args.extend_from_slice(more);
         let ingest = Process::start("ingest", &args, dir.path()).await?;
-        Ok(Self { ingest, servers, dir })
+        Ok(Self {
+            ingest,
+            servers,
+            dir,
+            ingest_flags: more.to_owned(),
+        })
     }
 
     pub(crate) fn ingest_args(servers: Vec<String>, keys: &Path) -> Vec<String> {
@@ -70,12 +77,13 @@ impl Stack {
         flags.flat_map(|(flag, value)| [flag.to_owned(), value]).collect()
     }
 
-    /// Starts one more ingest, with the same keys.
+    /// Starts one more ingest, with the same keys and flags.
     ///
     /// # Errors
     /// It does not become ready.
     pub async fn another_ingest(&self, name: &str) -> anyhow::Result<Process> {
-        let args = Self::ingest_args(Self::server_args(&self.servers), &self.dir.path().join("keys.json"));
+        let mut args = Self::ingest_args(Self::server_args(&self.servers), &self.dir.path().join("keys.json"));
+        args.extend_from_slice(&self.ingest_flags);
         Process::start(name, &args, self.dir.path()).await
     }
 

@@ -90,6 +90,14 @@ pub struct LimitArgs {
     /// The most event streams (SSE) open at once
     #[arg(long, env = "GRISTMILL_MAX_EVENT_STREAMS", default_value_t = 1024, value_name = "N")]
     pub max_event_streams: usize,
+    /// The most jobs of one tenant that wait at once, over all ingests; the same for all of them; 0 for no limit
+    #[arg(
+        long,
+        env = "GRISTMILL_MAX_QUEUED_PER_TENANT",
+        default_value_t = 1_000_000,
+        value_name = "N"
+    )]
+    pub max_queued_per_tenant: u64,
     /// The share of the store's `maxmemory` that outcomes may fill; past it submissions are refused
     #[arg(
         long,

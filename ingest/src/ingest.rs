@@ -27,6 +27,7 @@ use crate::{
     serve,
     store_room::StoreRoom,
     submit::Submitter,
+    tenant_quota::TenantQuota,
 };
 
 /// How often the broker and the store are looked after, for `/readyz`.
@@ -137,9 +138,16 @@ impl Parts<'_> {
             catalog: Arc::clone(&app.catalog),
         };
         let rates = app.submitter.drain_rates.clone().follow(broker.clone());
+        let quota = app.submitter.quota.clone().follow(store.clone(), broker.clock());
         let room = app.submitter.store_room.clone();
         let look = look_after(streams, (store, room, level), broker_ready, store_ready);
-        for task in [boxed(ring), boxed(look), boxed(rates), boxed(reconciler.run())] {
+        for task in [
+            boxed(ring),
+            boxed(look),
+            boxed(rates),
+            boxed(quota),
+            boxed(reconciler.run()),
+        ] {
             let told = background.clone();
             background.spawn(async move { told.token().run_until_cancelled(task).await });
         }
@@ -166,6 +174,7 @@ impl Parts<'_> {
             clock: broker.clock(),
             keys: Arc::clone(&keys),
             limits: args.limits.clone(),
+            quota: TenantQuota::new(args.limits.max_queued_per_tenant),
             drain_rates: DrainRates::default(),
             store_room: StoreRoom::new(args.limits.store_memory_limit),
             shutdown: shutdown.clone(),

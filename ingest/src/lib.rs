@@ -19,6 +19,7 @@ mod reconciler;
 mod serve;
 pub mod store_room;
 pub mod submit;
+pub mod tenant_quota;
 mod trace;
 
 pub use config::IngestArgs;

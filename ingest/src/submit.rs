@@ -14,7 +14,9 @@ use gristmill_schemas::{
 use gristmill_telemetry::{Shutdown, fail_points};
 use tokio::time::Instant;
 
-use crate::{config::LimitArgs, drain_rate::DrainRates, keys::Caller, metrics, store_room::StoreRoom};
+use crate::{
+    config::LimitArgs, drain_rate::DrainRates, keys::Caller, metrics, store_room::StoreRoom, tenant_quota::TenantQuota,
+};
 
 /// What a client wants, who it is, and under which key of its own it may say so again.
 #[derive(Debug)]
@@ -98,6 +100,8 @@ pub struct Submitter {
     pub limits: LimitArgs,
     /// Whether the store has room for outcomes.
     pub store_room: StoreRoom,
+    /// How many jobs of a tenant may wait.
+    pub quota: TenantQuota,
     /// How fast queues are worked off.
     pub drain_rates: DrainRates,
     /// When to take nothing more.
@@ -194,7 +198,8 @@ impl Submitter {
         Ok(self.keys.mint(tenant, mint))
     }
 
-    /// Publishes a job that the stream cannot hold yet, unless its queue is too slow for its deadline.
+    /// Publishes a job that the stream cannot hold yet, unless its queue is too slow for its deadline or its tenant has too
+    /// many there. One whose publish is unknown has no place: it is not counted, whether or not it is there.
     async fn publish_new(&self, job: Job, work: Work) -> Result<Accepted, Refused> {
         let queue = Queue {
             model: job.model.clone(),
@@ -204,7 +209,10 @@ impl Submitter {
         };
         let time_to_live = job.id.deadline().since(job.id.accepted_at());
         self.drain_rates.check(queue, time_to_live)?;
-        self.publish(job, work).await
+        let (place, id) = (self.quota.reserve(&job.tenant)?, job.id);
+        let accepted = self.publish(job, work).await?;
+        place.keep(&id);
+        Ok(accepted)
     }
 
     async fn publish(&self, job: Job, work: Work) -> Result<Accepted, Refused> {

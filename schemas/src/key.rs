@@ -53,6 +53,12 @@ pub fn dead_letters(tenant: &TenantId, bucket: u8) -> String {
     format!("gm:{}:dead-letters", tag(tenant, bucket))
 }
 
+/// The hash that counts a bucket's jobs without an end: minute of the deadline → jobs.
+#[must_use]
+pub fn queued(tenant: &TenantId, bucket: u8) -> String {
+    format!("gm:{}:queued", tag(tenant, bucket))
+}
+
 /// The channel that hints at outcomes of a bucket; its messages are job ids. A hint may be lost, the hash is the truth.
 #[must_use]
 pub fn hints(tenant: &TenantId, id: &JobId) -> String {

@@ -55,6 +55,7 @@ pub enum RefusalCode {
     RouteNotFound,
     MethodNotAllowed,
     Overloaded,
+    TenantOverQuota,
     StreamFull,
     StoreFull,
     DeadlineUnmeetable,
@@ -142,6 +143,7 @@ codes! {
     RouteNotFound "route_not_found" 404 12 "There is nothing at this path";
     MethodNotAllowed "method_not_allowed" 405 12 "The path does not take this method";
     Overloaded "overloaded" 429 8 "There is too much waiting already";
+    TenantOverQuota "tenant_over_quota" 429 8 "The tenant has too many jobs waiting";
     StreamFull "stream_full" 503 8 "The stream has no room";
     StoreFull "store_full" 503 8 "The store has no room";
     DeadlineUnmeetable "deadline_unmeetable" 503 8 "The deadline cannot be met by the measured drain rate";

@@ -10,6 +10,7 @@ mod deliveries;
 mod durability;
 mod jobs;
 mod publishing;
+mod queued;
 mod records;
 mod settling;
 mod store;

@@ -12,6 +12,7 @@ mod inject;
 mod jobs;
 mod lineage;
 mod models;
+mod quota;
 mod sharing;
 
 /// An identity request of one row, whose answer must be the row itself.

@@ -1,0 +1,239 @@
+//! How many jobs of one tenant may wait at once, over all ingests. Each ingest knows the figure of the store as it was a
+//! moment ago and what it has taken itself since: nobody waits for the store to hand in a job, and a store that is away
+//! refuses nobody.
+//!
+//! So the limit holds but for what the other ingests have taken within 2 s, or 0.1 s from half of it on.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use gristmill_broker::{BrokerClock, Store, queued::Place};
+use gristmill_schemas::{JobId, Refusal, RefusalCode, TenantId};
+use tokio::time::Instant;
+
+/// How often the figures of tenants are looked after.
+const NEAR: Duration = Duration::from_millis(100);
+/// How often that of a tenant is read who has less than half of what he may have.
+const FAR: Duration = Duration::from_secs(2);
+/// How long a tenant is followed after his last submission.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// The tenants that submit here. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct TenantQuota {
+    tenants: Arc<Mutex<HashMap<TenantId, Tally>>>,
+    /// 0 is no limit, and nothing is counted.
+    most: u64,
+}
+
+#[derive(Debug)]
+struct Tally {
+    /// What the store said last, with what was added to it since.
+    known: u64,
+    /// Jobs on their way to the stream, and jobs that the store was not told of yet.
+    here: u64,
+    /// The latter, by where they are counted.
+    fresh: HashMap<Place, u64>,
+    read: Option<Instant>,
+    used: Instant,
+}
+
+/// A place among a tenant's jobs. Dropping it gives it back.
+#[derive(Debug)]
+#[must_use]
+pub struct Reserved {
+    quota: TenantQuota,
+    tenant: TenantId,
+    kept: bool,
+}
+
+impl Reserved {
+    /// The job was accepted: its end will free the place.
+    pub fn keep(mut self, id: &JobId) {
+        self.kept = true;
+        if self.quota.most == 0 {
+            return;
+        }
+        let mut tenants = self.quota.tenants();
+        if let Some(tally) = tenants.get_mut(&self.tenant) {
+            *tally.fresh.entry(Place::of(id)).or_default() += 1;
+        }
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        if self.kept || self.quota.most == 0 {
+            return;
+        }
+        if let Some(tally) = self.quota.tenants().get_mut(&self.tenant) {
+            tally.here = tally.here.saturating_sub(1);
+        }
+    }
+}
+
+impl TenantQuota {
+    /// So many jobs a tenant; 0 for no limit.
+    #[must_use]
+    pub fn new(most: u64) -> Self {
+        Self {
+            tenants: Arc::default(),
+            most,
+        }
+    }
+
+    fn tenants(&self) -> MutexGuard<'_, HashMap<TenantId, Tally>> {
+        self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a place for a job that is about to be published.
+    ///
+    /// # Errors
+    /// `tenant_over_quota`.
+    pub fn reserve(&self, tenant: &TenantId) -> Result<Reserved, Refusal> {
+        if self.most > 0 {
+            self.take_place(tenant)?;
+        }
+        Ok(Reserved {
+            quota: self.clone(),
+            tenant: tenant.clone(),
+            kept: false,
+        })
+    }
+
+    fn take_place(&self, tenant: &TenantId) -> Result<(), Refusal> {
+        let mut tenants = self.tenants();
+        let tally = tenants.entry(tenant.clone()).or_insert_with(|| Tally {
+            known: 0,
+            here: 0,
+            fresh: HashMap::new(),
+            read: None,
+            used: Instant::now(),
+        });
+        tally.used = Instant::now();
+        let waiting = tally.known + tally.here;
+        if waiting < self.most {
+            tally.here += 1;
+            return Ok(());
+        }
+        let detail = format!("about {waiting} jobs of the tenant wait already");
+        let refusal = Refusal::new(RefusalCode::TenantOverQuota, detail);
+        Err(refusal.limit(format_args!("{} jobs", self.most)))
+    }
+
+    /// Keeps the figures here and at the store together, for ever.
+    pub(crate) async fn follow(self, store: Store, clock: BrokerClock) {
+        let mut ticks = tokio::time::interval(NEAR);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        if self.most == 0 {
+            return;
+        }
+        loop {
+            ticks.tick().await;
+            for tenant in self.due() {
+                self.settle_up(&tenant, &store, &clock).await;
+            }
+        }
+    }
+
+    /// Whose figures are to be looked after now.
+    fn due(&self) -> Vec<TenantId> {
+        let mut tenants = self.tenants();
+        tenants.retain(|_, tally| tally.used.elapsed() < IDLE || tally.here > 0);
+        let due = tenants.iter().filter(|(_, tally)| {
+            let near = (tally.known + tally.here).saturating_mul(2) >= self.most;
+            near || tally.read.is_none_or(|read| read.elapsed() >= FAR)
+        });
+        due.map(|(tenant, _)| tenant.clone()).collect()
+    }
+
+    /// Reads a tenant's figure, and then adds to it what was accepted here. What cannot be read is added later; what may or
+    /// may not have been added is not added again, since too low a count only lets through.
+    async fn settle_up(&self, tenant: &TenantId, store: &Store, clock: &BrokerClock) {
+        let read = match store.queued(tenant, clock.now()).await {
+            Ok(read) => read,
+            Err(error) => return tracing::debug!(%error, "how many jobs of a tenant wait is not known anew"),
+        };
+        let fresh = self.note_read(tenant, read);
+        if fresh.is_empty() {
+            return;
+        }
+        if let Err(error) = store.add_queued(tenant, &fresh).await {
+            tracing::warn!(%error, jobs = fresh.values().sum::<u64>(), "jobs of a tenant are not counted");
+        }
+    }
+
+    fn note_read(&self, tenant: &TenantId, read: u64) -> HashMap<Place, u64> {
+        let mut tenants = self.tenants();
+        let Some(tally) = tenants.get_mut(tenant) else {
+            return HashMap::new();
+        };
+        let fresh = std::mem::take(&mut tally.fresh);
+        let added: u64 = fresh.values().sum();
+        tally.known = read + added;
+        tally.here = tally.here.saturating_sub(added);
+        tally.read = Some(Instant::now());
+        fresh
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gristmill_schemas::{JobIdKeys, Span, Timestamp, job_id::Mint};
+
+    use super::*;
+
+    fn tenant() -> TenantId {
+        "acme".parse().unwrap()
+    }
+
+    fn id() -> JobId {
+        let keys = JobIdKeys::new(std::collections::BTreeMap::from([(1, [7; 32])])).unwrap();
+        let mint = Mint {
+            accepted_at: Timestamp::from_millis(1_700_000_000_000),
+            time_to_live: Span::from_secs(60),
+            random: [1; 9],
+        };
+        keys.mint(&tenant(), mint)
+    }
+
+    #[test]
+    fn place_is_taken_while_a_job_is_on_its_way_and_once_it_is_accepted() {
+        let quota = TenantQuota::new(2);
+        let first = quota.reserve(&tenant()).unwrap();
+        quota.reserve(&tenant()).unwrap().keep(&id());
+        let refusal = quota.reserve(&tenant()).unwrap_err();
+        assert_eq!(refusal.code, RefusalCode::TenantOverQuota);
+        assert_eq!(refusal.limit.as_deref(), Some("2 jobs"));
+        quota.reserve(&"other".parse().unwrap()).unwrap().keep(&id());
+        drop(first);
+        quota.reserve(&tenant()).unwrap().keep(&id());
+        assert!(quota.reserve(&tenant()).is_err());
+    }
+
+    #[test]
+    fn figure_of_the_store_counts_with_what_is_added_to_it() {
+        let quota = TenantQuota::new(10);
+        for _ in 0..3 {
+            quota.reserve(&tenant()).unwrap().keep(&id());
+        }
+        // the others have six, and these three go to the store now
+        let fresh = quota.note_read(&tenant(), 6);
+        assert_eq!(fresh.values().sum::<u64>(), 3);
+        quota.reserve(&tenant()).unwrap().keep(&id());
+        assert!(quota.reserve(&tenant()).is_err());
+        // all of those have ended
+        quota.note_read(&tenant(), 0);
+        assert!(quota.reserve(&tenant()).is_ok());
+    }
+
+    #[test]
+    fn without_a_limit_nothing_is_counted() {
+        let quota = TenantQuota::new(0);
+        quota.reserve(&tenant()).unwrap().keep(&id());
+        assert!(quota.tenants().is_empty());
+    }
+}
