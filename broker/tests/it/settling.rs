@@ -207,7 +207,7 @@ async fn record_holds_what_was_written_and_when() {
 }
 
 #[tokio::test]
-async fn commit_leaves_outcome_event_and_hint_and_both_keys_expire() {
+async fn commit_leaves_outcome_event_and_hint_and_all_keys_expire() {
     let bench = StoreBench::start().await;
     let (tenant, id) = (tenant(), id());
     let client = redis::Client::open(bench.server.url()).unwrap();
@@ -221,12 +221,13 @@ async fn commit_leaves_outcome_event_and_hint_and_both_keys_expire() {
     let [event] = &stream.ids[..] else { panic!("{stream:?}") };
     assert_eq!(event.get::<String>("id"), Some(id.to_string()));
     assert_eq!(event.get::<String>("state").as_deref(), Some("succeeded"));
-    for name in [key::job(&tenant, &id), events] {
+    let queued = key::queued(&tenant, id.bucket(key::BUCKETS));
+    for name in [key::job(&tenant, &id), events, queued] {
         let left: i64 = bench.ask(&format!("PTTL {name}")).await;
         let retention = i64::try_from(bench.store.retention().as_millis()).unwrap();
         assert!(0 < left && left <= retention, "{name}: {left}");
     }
-    assert_eq!(bench.ask::<u64>("DBSIZE").await, 2);
+    assert_eq!(bench.ask::<u64>("DBSIZE").await, 3);
 }
 
 #[tokio::test]
