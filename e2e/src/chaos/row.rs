@@ -1,10 +1,10 @@
 //! One row of the table: a fresh pipeline, a load, a fault, and then the reckoning.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, process::Command, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use gristmill_schemas::{JobId, JobState, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
@@ -36,7 +36,7 @@ const NEVER_S: f64 = 120.0;
 const READERS: usize = 16;
 
 /// A row as it is published.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Row {
     /// The fault's name.
     pub fault: String,
@@ -59,8 +59,11 @@ pub struct Row {
     /// Seconds until jobs ended as fast as before the fault.
     pub recovery_s: f64,
     /// Why the row failed; empty if it did not.
-    #[serde(skip)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<String>,
+    /// What the pipeline was built from.
+    #[serde(default)]
+    pub commit: String,
     /// Which promises were broken, and how often.
     #[serde(skip)]
     pub broken: BTreeMap<Promise, u64>,
@@ -86,6 +89,7 @@ impl Row {
             max_executions: 0,
             recovery_s: 0.0,
             failures: vec![format!("{error:#}")],
+            commit: commit(),
             broken: BTreeMap::new(),
         }
     }
@@ -177,7 +181,17 @@ fn told(fault: &str, scene: &Scene, (verdict, proof): (Verdict, Proof), recovery
         recovery_s: recovery_s.unwrap_or(NEVER_S),
         broken: verdict.by_promise(),
         failures,
+        commit: commit(),
     }
+}
+
+fn commit() -> String {
+    let asked = Command::new("git").args(["describe", "--always", "--dirty"]).output();
+    let told = asked.ok().filter(|told| told.status.success());
+    told.map_or_else(
+        || "unknown".to_owned(),
+        |told| String::from_utf8_lossy(&told.stdout).trim().to_owned(),
+    )
 }
 
 /// Waits until the stream is empty; if it never is, the checker says so.

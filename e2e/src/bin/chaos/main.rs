@@ -29,6 +29,9 @@ struct Command {
     /// Write the tables as a page of the documentation, too
     #[arg(long, value_name = "FILE")]
     page: Option<PathBuf>,
+    /// Keep the rows of the last run that are not run again
+    #[arg(long)]
+    keep: bool,
     /// Only list the rows and defects
     #[arg(long)]
     list: bool,
@@ -45,7 +48,10 @@ async fn main() -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     std::env::set_current_dir(binary::repository())?;
-    let report = suite.run(&command.only).await?;
+    let mut report = suite.run(&command.only).await?;
+    if command.keep {
+        table::keep(&mut report.rows, &command.json)?;
+    }
     println!("\n{}", table::markdown(&report.rows));
     table::write_json(&report.rows, &command.json)?;
     if let Some(page) = &command.page {

@@ -52,7 +52,7 @@ impl Fault for Crash {
     }
 
     fn setup(&self) -> Setup {
-        let at = |place: &str| format!("{place}=40*off->return");
+        let at = |place: &str| format!("{place}=120*off->return");
         let mut setup = Setup::default();
         match self.0 {
             Moment::CommitAndAck => setup.worker_fail_points = at("worker-before-ack"),
