@@ -7,7 +7,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use gristmill_schemas::{JobId, TenantId, Timestamp, key};
-use redis::{Cmd, FromRedisValue, RedisError};
+use redis::{Cmd, FromRedisValue, Pipeline, RedisError};
 
 use crate::store::{Store, StoreError, translate};
 
@@ -44,23 +44,19 @@ fn counts(slot: Slot, now: Timestamp) -> bool {
 }
 
 impl Store {
-    /// Adds jobs that were accepted.
+    /// Adds jobs that were accepted, never twice.
     ///
     /// # Errors
-    /// [`StoreError`]: then some may have been added.
+    /// [`StoreError`]: nobody knows then whether they were added.
     pub async fn add_queued(&self, tenant: &TenantId, accepted: &HashMap<Place, u64>) -> Result<(), StoreError> {
         let keep = self.retention().as_millis() as u64;
-        let commands = accepted.iter().flat_map(|(place, jobs)| {
+        let mut pipeline = Pipeline::new();
+        for (place, jobs) in accepted {
             let key = key::queued(tenant, place.bucket);
-            let mut add = redis::cmd("HINCRBY");
-            add.arg(&key).arg(place.slot).arg(*jobs);
-            let mut expire = redis::cmd("PEXPIRE");
-            expire.arg(key).arg(keep);
-            [add, expire]
-        });
-        let answers = self.run(commands.collect()).await?;
-        let mut failed = answers.into_iter().filter_map(Result::err);
-        failed.next().map_or(Ok(()), |error| Err(translate(&error)))
+            pipeline.cmd("HINCRBY").arg(&key).arg(place.slot).arg(*jobs).ignore();
+            pipeline.cmd("PEXPIRE").arg(key).arg(keep).ignore();
+        }
+        self.query_once(&pipeline).await
     }
 
     /// How many jobs of a tenant wait, by this count; slots that are past are forgotten.

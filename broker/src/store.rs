@@ -135,19 +135,25 @@ impl Store {
 
     /// Runs one pipeline.
     pub(crate) async fn query<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, StoreError> {
-        limited(|| {
+        limited(repeated(|| {
             let mut connection = self.connection.clone();
             async move { pipeline.query_async(&mut connection).await }
-        })
+        }))
         .await
+    }
+
+    /// Runs one pipeline that does harm if it is run twice: an error says that it may have been run.
+    pub(crate) async fn query_once<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, StoreError> {
+        let mut connection = self.connection.clone();
+        limited(async { pipeline.query_async(&mut connection).await }).await
     }
 
     /// Runs one command.
     pub(crate) async fn command<T: FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, StoreError> {
-        limited(|| {
+        limited(repeated(|| {
             let mut connection = self.connection.clone();
             async move { command.query_async(&mut connection).await }
-        })
+        }))
         .await
     }
 }
@@ -164,14 +170,15 @@ fn open(url: &str) -> RedisResult<Client> {
 }
 
 /// Makes a call, and once more if it found its connection lost: that is how the first call after a restart of the server
-/// learns of it. Twice is harmless for all we ask: a script passes over what it has done.
-async fn limited<T, C: Future<Output = RedisResult<T>>>(call: impl Fn() -> C) -> Result<T, StoreError> {
-    let calls = async {
-        match call().await {
-            Err(error) if error.is_connection_dropped() => call().await,
-            answer => answer,
-        }
-    };
+/// learns of it. Twice is harmless for what is asked this way: a script passes over what it has done.
+async fn repeated<T, C: Future<Output = RedisResult<T>>>(call: impl Fn() -> C) -> RedisResult<T> {
+    match call().await {
+        Err(error) if error.is_connection_dropped() => call().await,
+        answer => answer,
+    }
+}
+
+async fn limited<T>(calls: impl Future<Output = RedisResult<T>>) -> Result<T, StoreError> {
     match tokio::time::timeout(CALL_LIMIT, calls).await {
         Ok(answer) => answer.map_err(|error| translate(&error)),
         Err(_) => Err(StoreError::Unavailable(format!("no answer within {CALL_LIMIT:?}"))),

@@ -1,8 +1,8 @@
 //! How many jobs of one tenant may wait at once, over all ingests. Each ingest knows the figure of the store as it was a
-//! moment ago and what it has taken itself since: nobody waits for the store to hand in a job, and a store that is away
-//! refuses nobody.
+//! moment ago and what it has taken itself since: nobody waits for the store to hand in a job.
 //!
-//! So the limit holds but for what the other ingests have taken within 2 s, or 0.1 s from half of it on.
+//! So the limit holds but for what the other ingests have taken within 2 s, or 0.1 s from half of it on; a store that is slow
+//! makes that longer. One that has been away for some seconds refuses nobody: what has ended meanwhile is not known.
 
 use std::{
     collections::HashMap,
@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{StreamExt, stream};
 use gristmill_broker::{BrokerClock, Store, queued::Place};
 use gristmill_schemas::{JobId, Refusal, RefusalCode, TenantId};
 use tokio::time::Instant;
@@ -18,6 +19,10 @@ use tokio::time::Instant;
 const NEAR: Duration = Duration::from_millis(100);
 /// How often that of a tenant is read who has less than half of what he may have.
 const FAR: Duration = Duration::from_secs(2);
+/// How long a figure is a reason to refuse.
+const STALE: Duration = Duration::from_secs(5);
+/// Tenants that are looked after at once.
+const AT_ONCE: usize = 16;
 /// How long a tenant is followed after his last submission.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -25,7 +30,6 @@ const IDLE: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone)]
 pub struct TenantQuota {
     tenants: Arc<Mutex<HashMap<TenantId, Tally>>>,
-    /// 0 is no limit, and nothing is counted.
     most: u64,
 }
 
@@ -54,9 +58,6 @@ impl Reserved {
     /// The job was accepted: its end will free the place.
     pub fn keep(mut self, id: &JobId) {
         self.kept = true;
-        if self.quota.most == 0 {
-            return;
-        }
         let mut tenants = self.quota.tenants();
         if let Some(tally) = tenants.get_mut(&self.tenant) {
             *tally.fresh.entry(Place::of(id)).or_default() += 1;
@@ -66,7 +67,7 @@ impl Reserved {
 
 impl Drop for Reserved {
     fn drop(&mut self) {
-        if self.kept || self.quota.most == 0 {
+        if self.kept {
             return;
         }
         if let Some(tally) = self.quota.tenants().get_mut(&self.tenant) {
@@ -76,12 +77,13 @@ impl Drop for Reserved {
 }
 
 impl TenantQuota {
-    /// So many jobs a tenant; 0 for no limit.
+    /// So many jobs a tenant; 0 for no limit. They are counted all the same: whoever reads the count also clears it of what
+    /// is past.
     #[must_use]
     pub fn new(most: u64) -> Self {
         Self {
             tenants: Arc::default(),
-            most,
+            most: if most == 0 { u64::MAX } else { most },
         }
     }
 
@@ -94,9 +96,24 @@ impl TenantQuota {
     /// # Errors
     /// `tenant_over_quota`.
     pub fn reserve(&self, tenant: &TenantId) -> Result<Reserved, Refusal> {
-        if self.most > 0 {
-            self.take_place(tenant)?;
+        let now = Instant::now();
+        let mut tenants = self.tenants();
+        let tally = tenants.entry(tenant.clone()).or_insert_with(|| Tally {
+            known: 0,
+            here: 0,
+            fresh: HashMap::new(),
+            read: None,
+            used: now,
+        });
+        tally.used = now;
+        let waiting = tally.known + tally.here;
+        let is_known = tally.read.is_some_and(|read| now.duration_since(read) < STALE);
+        if is_known && waiting >= self.most {
+            let detail = format!("about {waiting} jobs of the tenant wait already");
+            let refusal = Refusal::new(RefusalCode::TenantOverQuota, detail);
+            return Err(refusal.limit(format_args!("{} jobs", self.most)));
         }
+        tally.here += 1;
         Ok(Reserved {
             quota: self.clone(),
             tenant: tenant.clone(),
@@ -104,38 +121,15 @@ impl TenantQuota {
         })
     }
 
-    fn take_place(&self, tenant: &TenantId) -> Result<(), Refusal> {
-        let mut tenants = self.tenants();
-        let tally = tenants.entry(tenant.clone()).or_insert_with(|| Tally {
-            known: 0,
-            here: 0,
-            fresh: HashMap::new(),
-            read: None,
-            used: Instant::now(),
-        });
-        tally.used = Instant::now();
-        let waiting = tally.known + tally.here;
-        if waiting < self.most {
-            tally.here += 1;
-            return Ok(());
-        }
-        let detail = format!("about {waiting} jobs of the tenant wait already");
-        let refusal = Refusal::new(RefusalCode::TenantOverQuota, detail);
-        Err(refusal.limit(format_args!("{} jobs", self.most)))
-    }
-
     /// Keeps the figures here and at the store together, for ever.
     pub(crate) async fn follow(self, store: Store, clock: BrokerClock) {
         let mut ticks = tokio::time::interval(NEAR);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        if self.most == 0 {
-            return;
-        }
         loop {
             ticks.tick().await;
-            for tenant in self.due() {
-                self.settle_up(&tenant, &store, &clock).await;
-            }
+            stream::iter(self.due())
+                .for_each_concurrent(AT_ONCE, |tenant| self.settle_up(tenant, &store, &clock))
+                .await;
         }
     }
 
@@ -152,16 +146,16 @@ impl TenantQuota {
 
     /// Reads a tenant's figure, and then adds to it what was accepted here. What cannot be read is added later; what may or
     /// may not have been added is not added again, since too low a count only lets through.
-    async fn settle_up(&self, tenant: &TenantId, store: &Store, clock: &BrokerClock) {
-        let read = match store.queued(tenant, clock.now()).await {
+    async fn settle_up(&self, tenant: TenantId, store: &Store, clock: &BrokerClock) {
+        let read = match store.queued(&tenant, clock.now()).await {
             Ok(read) => read,
             Err(error) => return tracing::debug!(%error, "how many jobs of a tenant wait is not known anew"),
         };
-        let fresh = self.note_read(tenant, read);
+        let fresh = self.note_read(&tenant, read);
         if fresh.is_empty() {
             return;
         }
-        if let Err(error) = store.add_queued(tenant, &fresh).await {
+        if let Err(error) = store.add_queued(&tenant, &fresh).await {
             tracing::warn!(%error, jobs = fresh.values().sum::<u64>(), "jobs of a tenant are not counted");
         }
     }
@@ -204,6 +198,7 @@ mod tests {
     fn place_is_taken_while_a_job_is_on_its_way_and_once_it_is_accepted() {
         let quota = TenantQuota::new(2);
         let first = quota.reserve(&tenant()).unwrap();
+        quota.note_read(&tenant(), 0);
         quota.reserve(&tenant()).unwrap().keep(&id());
         let refusal = quota.reserve(&tenant()).unwrap_err();
         assert_eq!(refusal.code, RefusalCode::TenantOverQuota);
@@ -230,10 +225,23 @@ mod tests {
         assert!(quota.reserve(&tenant()).is_ok());
     }
 
-    #[test]
-    fn without_a_limit_nothing_is_counted() {
+    #[tokio::test(start_paused = true)]
+    async fn figure_that_is_not_known_or_is_old_refuses_nobody() {
+        let quota = TenantQuota::new(1);
+        for _ in 0..3 {
+            quota.reserve(&tenant()).unwrap().keep(&id());
+        }
+        quota.note_read(&tenant(), 0);
+        assert!(quota.reserve(&tenant()).is_err());
+        tokio::time::advance(STALE).await;
+        quota.reserve(&tenant()).unwrap().keep(&id());
+    }
+
+    #[tokio::test]
+    async fn no_limit_refuses_nobody() {
         let quota = TenantQuota::new(0);
         quota.reserve(&tenant()).unwrap().keep(&id());
-        assert!(quota.tenants().is_empty());
+        quota.note_read(&tenant(), u64::from(u32::MAX));
+        assert!(quota.reserve(&tenant()).is_ok());
     }
 }

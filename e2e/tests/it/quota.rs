@@ -69,3 +69,21 @@ async fn two_ingests_hold_one_limit_and_every_end_frees_a_place() -> anyhow::Res
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn store_that_is_away_refuses_nobody_and_what_was_taken_meanwhile_counts_afterwards() -> anyhow::Result<()> {
+    let flags = ["--max-queued-per-tenant".to_owned(), LIMIT.to_string()];
+    let mut stack = Stack::start_in(tempfile::tempdir()?, &flags).await?;
+    let client = stack.client("greedy").await?;
+    while submit(&client).await?.is_some() {}
+    stack.servers.redis.kill().await?;
+    until("the figure to be too old", || async { submit(&client).await }).await?;
+    for _ in 0..10 {
+        assert!(submit(&client).await?.is_some());
+    }
+    stack.servers.redis.restart().await?;
+    until("the figure to be known again", || async {
+        Ok(submit(&client).await?.is_none().then_some(()))
+    })
+    .await
+}
