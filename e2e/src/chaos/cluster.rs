@@ -1,22 +1,16 @@
 //! A row's processes: both servers, ingests and workers, each of which may be killed, paused and started again on the same
 //! address and data. It injects nothing by itself.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
-
 use anyhow::Context;
 use gristmill_broker::Store;
-use gristmill_servers::{Durability, Pair, Signal};
+use gristmill_servers::{Durability, Pair};
 use tempfile::TempDir;
-use tokio::time::{sleep, timeout};
 
 use crate::{
-    Client, Process, Stack,
-    chaos::{caller::Caller, history::History, plan::TENANTS, stores},
+    Client, Stack,
+    chaos::{caller::Caller, history::History, member::Member, plan::TENANTS, secrets, stores},
     inject::{Disks, Link},
-    scrape, stack,
+    stack,
 };
 
 /// Clocks that are off, as libfaketime writes it.
@@ -78,150 +72,8 @@ impl Default for Setup {
 
 /// What every worker is told.
 const WORKER_FLAGS: [&str; 4] = ["--model", super::question::MODEL, "--pull-expires", "2s"];
-/// Who does not answer for so long is not asked for his metrics.
-const ANSWER_LIMIT: Duration = Duration::from_millis(500);
 /// Debug lines tell of every job: a secret that leaks there leaks.
 const LOG_LEVEL: [&str; 2] = ["--log", "info,gristmill=debug"];
-
-/// One ingest or worker over all its lives.
-#[derive(Debug)]
-pub struct Member {
-    name: String,
-    args: Vec<String>,
-    dir: PathBuf,
-    fail_points: String,
-    clock_shift: Option<&'static str>,
-    process: Option<Process>,
-    /// What is between it and the servers, if anything is.
-    pub link: Option<Link>,
-    /// The metrics of its earlier lives, as they last were.
-    bygone: Vec<String>,
-}
-
-impl Member {
-    async fn start(
-        name: String,
-        args: Vec<String>,
-        dir: &Path,
-        (fail_points, clock_shift): (&str, Option<&'static str>),
-    ) -> anyhow::Result<Self> {
-        let mut member = Self {
-            name,
-            args,
-            dir: dir.to_owned(),
-            fail_points: fail_points.to_owned(),
-            clock_shift,
-            process: None,
-            link: None,
-            bygone: Vec::new(),
-        };
-        member.revive().await?;
-        Ok(member)
-    }
-
-    /// Starts it again, where it was before.
-    ///
-    /// # Errors
-    /// It does not become ready.
-    pub async fn revive(&mut self) -> anyhow::Result<()> {
-        let (name, args, dir) = (&self.name, &self.args, &self.dir);
-        let tampered = (self.fail_points.as_str(), self.clock_shift);
-        self.process = Some(Process::start_tampered(name, args, dir, tampered).await?);
-        Ok(())
-    }
-
-    /// Whether it has ended by itself, as it does at a fail point; one that was killed has not.
-    pub fn has_died(&mut self) -> bool {
-        self.process.as_mut().is_some_and(Process::has_ended)
-    }
-
-    /// Ends it if it lives, and starts it without any fail point.
-    ///
-    /// # Errors
-    /// It does not become ready.
-    pub async fn disarm(&mut self) -> anyhow::Result<()> {
-        self.fail_points.clear();
-        if !self.has_died() {
-            self.note_metrics().await;
-        }
-        self.process = None;
-        self.revive().await
-    }
-
-    /// The process, if it lives.
-    ///
-    /// # Errors
-    /// It does not.
-    pub fn process(&self) -> anyhow::Result<&Process> {
-        self.process.as_ref().with_context(|| format!("{} is dead", self.name))
-    }
-
-    /// Kills it as a power switch would, after noting its metrics if it answers.
-    ///
-    /// # Errors
-    /// The operating system refuses.
-    pub async fn kill(&mut self) -> anyhow::Result<()> {
-        self.note_metrics().await;
-        match self.process.take() {
-            Some(mut process) => process.kill().await,
-            None => Ok(()),
-        }
-    }
-
-    /// Stops it, gives the servers time to send it what it will never take, and kills it.
-    ///
-    /// # Errors
-    /// It is dead, or the operating system refuses.
-    pub async fn kill_with_hands_full(&mut self, stopped_for: Duration) -> anyhow::Result<()> {
-        self.note_metrics().await;
-        let mut process = self.process.take().with_context(|| format!("{} is dead", self.name))?;
-        process.signal(Signal::SIGSTOP)?;
-        sleep(stopped_for).await;
-        process.kill().await
-    }
-
-    async fn note_metrics(&mut self) {
-        let Some(process) = &self.process else { return };
-        let asked = timeout(ANSWER_LIMIT, scrape::text(&process.at.admin_url)).await;
-        self.bygone.extend(asked.ok().and_then(Result::ok));
-    }
-
-    /// Its metrics, those of its earlier lives first.
-    async fn metrics(&self) -> anyhow::Result<Vec<String>> {
-        let mut texts = self.bygone.clone();
-        if let Some(process) = &self.process {
-            texts.push(scrape::text(&process.at.admin_url).await?);
-        }
-        Ok(texts)
-    }
-
-    /// Asks it to end and says whether it drained and ended well.
-    ///
-    /// # Errors
-    /// It is dead, or the operating system refuses.
-    pub async fn terminate(&mut self) -> anyhow::Result<bool> {
-        self.note_metrics().await;
-        let mut process = self.process.take().with_context(|| format!("{} is dead", self.name))?;
-        process.terminate().await
-    }
-
-    /// Stops or continues it.
-    ///
-    /// # Errors
-    /// It has ended.
-    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
-        self.process()?.signal(signal)
-    }
-
-    /// The sum of one of its metrics over all its lives, as far as they could be asked.
-    ///
-    /// # Errors
-    /// It lives and does not answer.
-    pub async fn metric(&self, name: &str, with: &str) -> anyhow::Result<f64> {
-        let texts = self.metrics().await?;
-        texts.iter().map(|text| scrape::sum_in(text, name, with)).sum()
-    }
-}
 
 /// The processes. Dropping it ends them.
 #[derive(Debug)]
@@ -321,13 +173,15 @@ impl Cluster {
 
     /// How the next process reaches the servers.
     async fn way_to_servers(&self) -> anyhow::Result<(Option<Link>, Vec<String>)> {
-        if !self.setup.linked {
-            let urls = [self.servers.nats.url(), self.servers.redis.url()];
-            return Ok((None, Stack::server_args_by(&self.servers, urls)));
-        }
-        let link = Link::to(&self.servers).await?;
-        let args = Stack::server_args_by(&self.servers, link.urls());
-        Ok((Some(link), args))
+        let link = if self.setup.linked {
+            Some(Link::to(&self.servers).await?)
+        } else {
+            None
+        };
+        let direct = || [self.servers.nats.url(), self.servers.redis.url()];
+        let urls = link.as_ref().map_or_else(direct, Link::urls);
+        let args = Stack::server_args_by(&self.servers, urls.map(|url| secrets::with_password(&url)));
+        Ok((link, args))
     }
 
     /// The servers' disks.
@@ -376,55 +230,21 @@ impl Cluster {
         sum(&self.ingests, name, with).await
     }
 
-    /// Where a secret of an API key stands: in the logs, in what broker and store have on disk (streams, dead letters,
-    /// outcomes, lineage, key records), in the metrics.
+    /// Where a secret of an API key or the servers' password stands: in the logs, in what broker and store have on disk
+    /// (streams, dead letters, outcomes, lineage, key records), in the metrics.
     ///
     /// # Errors
     /// A process does not answer, or the folder cannot be read.
     pub async fn leaked_secrets(&self) -> anyhow::Result<Vec<String>> {
-        let secrets: Vec<&str> = self.keys.iter().filter_map(|key| key.rsplit('_').next()).collect();
-        let mut texts = files_below(self.dir.path())?;
+        let mut texts = secrets::files_below(self.dir.path())?;
         for member in self.ingests.iter().chain(&self.workers) {
             let place = format!("the metrics of {}", member.name);
-            texts.extend(
-                member
-                    .metrics()
-                    .await?
-                    .into_iter()
-                    .map(|text| (place.clone(), text.into_bytes())),
-            );
+            let told = member.metrics().await?.into_iter();
+            texts.extend(told.map(|text| (place.clone(), text.into_bytes())));
         }
-        let leaks = |text: &[u8]| {
-            let text = String::from_utf8_lossy(text);
-            secrets.iter().any(|secret| text.contains(secret))
-        };
-        Ok(texts
-            .into_iter()
-            .filter(|(_, text)| leaks(text))
-            .map(|(place, _)| place)
-            .collect())
+        let secrets: Vec<&str> = self.keys.iter().filter_map(|key| key.rsplit('_').next()).collect();
+        Ok(secrets::places(&texts, &secrets))
     }
-}
-
-/// Every file in a folder and the folders in it. What is deleted meanwhile is passed over: the servers tidy up.
-fn files_below(folder: &Path) -> std::io::Result<Vec<(String, Vec<u8>)>> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        let found = if path.is_dir() {
-            files_below(&path)
-        } else if path.is_file() {
-            std::fs::read(&path).map(|bytes| vec![(path.display().to_string(), bytes)])
-        } else {
-            continue;
-        };
-        match found {
-            Ok(found) => files.extend(found),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(files)
 }
 
 async fn sum(members: &[Member], name: &str, with: &str) -> anyhow::Result<u64> {

@@ -4,9 +4,9 @@
 //! |---|---|
 //! | `seed`, `question`, `plan` | what is asked, when, by whom: a function of the seed |
 //! | `caller`, `workload`, `history` | clients that do it and write down what they were told |
-//! | `cluster` | the processes |
+//! | `cluster`, `member` | the processes, and one of them over all its lives |
 //! | `fault` | what is done to them, and what proves it |
-//! | `stores`, `checker`, `recovery` | what is left, and whether all promises were kept |
+//! | `stores`, `secrets`, `checker`, `recovery` | what is left, and whether all promises were kept |
 //! | `planted` | defects on purpose, which the suite has to notice |
 //! | `row`, `suite` | one fault from start to verdict; all of them, or those of `make test` |
 //! | `table` | what came of them, for people and machines |
@@ -16,11 +16,13 @@ pub mod checker;
 pub mod cluster;
 pub mod fault;
 pub mod history;
+pub mod member;
 pub mod plan;
 pub mod planted;
 pub mod question;
 pub mod recovery;
 pub mod row;
+pub mod secrets;
 pub mod seed;
 pub mod stores;
 pub mod suite;

@@ -6,8 +6,9 @@ use std::time::SystemTime;
 use futures_util::future::BoxFuture;
 
 use crate::chaos::{
-    cluster::{ClockShift, Member, Setup},
+    cluster::{ClockShift, Setup},
     fault::{Fault, Proof, Scene},
+    member::Member,
     plan::Mix,
 };
 

@@ -8,8 +8,9 @@ use tokio::time::sleep;
 
 use crate::{
     chaos::{
-        cluster::{Cluster, Member, Setup},
+        cluster::{Cluster, Setup},
         fault::{Fault, Proof, Scene},
+        member::Member,
     },
     inject::{Damage, Proxy, Way, Weather},
 };

@@ -7,9 +7,10 @@ use gristmill_schemas::FailureCode;
 use crate::{
     chaos::{
         checker::Allowance,
-        cluster::{Member, Setup},
+        cluster::Setup,
         fault::{Fault, Proof, Scene},
         history::{Call, End},
+        member::Member,
         plan::Mix,
     },
     wait,
