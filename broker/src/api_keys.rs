@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::{Store, StoreError};
 
-/// The channel that hints at a change of the keys.
-pub(crate) const CHANGED: &str = "gm:api-keys:changed";
+/// The channel that hints at a change of the keys or of what is set for a tenant.
+pub(crate) const CHANGED: &str = "gm:access:changed";
 
 /// One API key without its secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

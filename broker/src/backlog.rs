@@ -90,8 +90,17 @@ impl Backlog {
     }
 }
 
+/// Whether an error only says that there is no such message, in one of the server's two ways: what was there when it looked
+/// may be gone when it deletes (nats-server 2.15), and that has no code of its own.
 fn is_gone(kind: &stream::DeleteMessageErrorKind) -> bool {
-    matches!(kind, stream::DeleteMessageErrorKind::JetStream(error) if error.error_code() == ErrorCode::SEQUENCE_NOT_FOUND)
+    let stream::DeleteMessageErrorKind::JetStream(error) = kind else {
+        return false;
+    };
+    match error.error_code() {
+        ErrorCode::SEQUENCE_NOT_FOUND => true,
+        ErrorCode::STREAM_MESSAGE_DELETE_FAILED => error.to_string().contains("no message found"),
+        _ => false,
+    }
 }
 
 fn silent() -> BrokerError {

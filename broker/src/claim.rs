@@ -13,7 +13,7 @@ use redis::{Cmd, FromRedisValue, RedisError, Value};
 use crate::{
     outcomes::parse_state,
     script,
-    store::{Store, StoreError, translate},
+    store::{Store, StoreError, kept_millis, translate},
 };
 
 /// A job that is about to run.
@@ -49,7 +49,7 @@ impl Store {
         let asked = Instant::now();
         // the time comes along: commits need it, and one line more of a pipeline costs nothing
         let commands = std::iter::once(redis::cmd("TIME"));
-        let commands = commands.chain(requests.iter().map(|request| self.claim_command(*request)));
+        let commands = commands.chain(requests.iter().map(|request| Self::claim_command(*request)));
         let mut answers = self.run(commands.collect()).await?.into_iter();
         self.clock().note(asked, read_time(answers.next())?);
         let claims = requests.iter().zip(answers);
@@ -66,9 +66,7 @@ impl Store {
     pub async fn note_unbegun(&self, jobs: &[(&TenantId, &JobId)]) -> Result<(), StoreError> {
         let commands = jobs.iter().map(|(tenant, id)| {
             let mut command = script::UNBEGUN.call(1);
-            command
-                .arg(key::job(tenant, id))
-                .arg(self.retention().as_millis() as u64);
+            command.arg(key::job(tenant, id)).arg(kept_millis(id));
             command
         });
         let answers = self.run(commands.collect()).await?;
@@ -76,13 +74,13 @@ impl Store {
         failed.next().map_or(Ok(()), |error| Err(translate(&error)))
     }
 
-    fn claim_command(&self, request: ClaimRequest<'_>) -> Cmd {
+    fn claim_command(request: ClaimRequest<'_>) -> Cmd {
         let key = key::job(request.tenant, request.id);
         if let Some(token) = request.redelivered
             && !fail_points::is_on("bug-no-attempt-count")
         {
             let mut command = script::RECLAIM.call(1);
-            command.arg(key).arg(self.retention().as_millis() as u64).arg(token);
+            command.arg(key).arg(kept_millis(request.id)).arg(token);
             return command;
         }
         let mut command = redis::cmd("HGET");

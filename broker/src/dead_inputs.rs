@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::stream;
+use async_nats::jetstream::{message::PublishMessage, stream};
 use bytes::Bytes;
-use gristmill_schemas::{Envelope, Job, TenantId, subject};
+use gristmill_schemas::{Envelope, Job, Retention, TenantId, subject};
 
 use crate::{
     backlog::is_absence,
@@ -64,15 +64,11 @@ impl DeadInputs {
         Self { broker: broker.clone() }
     }
 
-    /// Makes the stream what it is to be.
+    /// Makes the stream what it is to be: each message has an age of its own, as its job has a retention.
     ///
     /// # Errors
     /// JetStream does not answer within a few seconds, or a stream of that name has settings that cannot be changed.
-    pub async fn ensure_stream(
-        &self,
-        args: &DeadLetterArgs,
-        (replicas, keep): (usize, Duration),
-    ) -> Result<(), BrokerError> {
+    pub async fn ensure_stream(&self, args: &DeadLetterArgs, replicas: usize) -> Result<(), BrokerError> {
         let wanted = stream::Config {
             name: subject::DEAD_LETTERS.to_owned(),
             description: Some("Inputs of failed jobs".to_owned()),
@@ -81,7 +77,8 @@ impl DeadInputs {
             discard: stream::DiscardPolicy::Old,
             max_bytes: args.dead_letters_max_bytes,
             max_messages_per_subject: args.dead_letters_per_tenant,
-            max_age: keep,
+            max_age: Retention::MAX.as_duration(),
+            allow_message_ttl: true,
             num_replicas: replicas,
             ..stream::Config::default()
         };
@@ -90,14 +87,17 @@ impl DeadInputs {
             .map_err(|error| BrokerError::JetStream(error.to_string()))
     }
 
-    /// Keeps a job, and returns once the stream has stored it.
+    /// Keeps a job as long as its outcome will be, and returns once the stream has stored it.
     ///
     /// # Errors
     /// It has not within a few seconds; it may do so later, and forget it by age.
     pub async fn keep(&self, job: &Job) -> Result<KeptInput, BrokerError> {
         let payload = Bytes::from(Envelope::new(vec![job.clone()]).encode());
         let subject = subject::dead_letters(&job.tenant);
-        let publish = async { self.broker.jetstream.publish(subject, payload).await?.await };
+        let message = PublishMessage::build()
+            .payload(payload)
+            .ttl(job.id.retention().as_duration());
+        let publish = async { self.broker.jetstream.send_publish(subject, message).await?.await };
         match tokio::time::timeout(KEEP_LIMIT, publish).await {
             Ok(Ok(ack)) => Ok(KeptInput(ack.sequence)),
             Ok(Err(error)) => Err(BrokerError::JetStream(error.to_string())),

@@ -1,12 +1,10 @@
 //! Idempotency keys: the same key and body mean the same job, also when the fate of its publish was not known.
 
-use std::time::Duration;
-
 use gristmill_schemas::{Digest, JobId, TenantId, key};
 
 use crate::{
     script,
-    store::{Store, StoreError, translate},
+    store::{Store, StoreError, kept_millis, translate},
 };
 
 /// What a key stood for before this request.
@@ -35,7 +33,6 @@ impl Store {
         tenant: &TenantId,
         key: &str,
         job: (Digest, JobId),
-        keep: Duration,
     ) -> Result<Begun, StoreError> {
         let body = job.0;
         let name = key::idempotency(tenant, key);
@@ -47,7 +44,7 @@ impl Store {
             .arg("NX")
             .arg("GET")
             .arg("PX")
-            .arg(keep.as_millis() as u64);
+            .arg(kept_millis(&job.1));
         let Some(earlier) = self.command::<Option<String>>(&command).await? else {
             return Ok(Begun::New);
         };
@@ -72,11 +69,10 @@ impl Store {
         tenant: &TenantId,
         key: &str,
         job: (Digest, JobId),
-        keep: Duration,
     ) -> Result<(), StoreError> {
         let mut command = redis::cmd("SET");
         command.arg(key::idempotency(tenant, key)).arg(record(CONFIRMED, job));
-        command.arg("PX").arg(keep.as_millis() as u64);
+        command.arg("PX").arg(kept_millis(&job.1));
         self.command::<Option<String>>(&command).await.map(drop)
     }
 

@@ -28,6 +28,7 @@ pub mod start;
 pub mod store;
 mod store_clock;
 pub mod store_memory;
+pub mod tenants;
 pub mod watch;
 
 pub use backlog::Backlog;
@@ -48,6 +49,7 @@ pub use server_url::ServerUrl;
 pub use settle::{Settled, Settlement};
 pub use start::StartError;
 pub use store::{Store, StoreArgs, StoreError};
+pub use tenants::TenantSettings;
 pub use watch::Watch;
 
 /// Registers the help texts of this crate's metrics; once a process, after the recorder was installed.

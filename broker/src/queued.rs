@@ -44,12 +44,18 @@ fn counts(slot: Slot, now: Timestamp) -> bool {
 }
 
 impl Store {
-    /// Adds jobs that were accepted, never twice.
+    /// Adds jobs that were accepted, never twice. Without a newer one the count is forgotten after `keep`: longer than any of
+    /// their deadlines.
     ///
     /// # Errors
     /// [`StoreError`]: nobody knows then whether they were added.
-    pub async fn add_queued(&self, tenant: &TenantId, accepted: &HashMap<Place, u64>) -> Result<(), StoreError> {
-        let keep = self.retention().as_millis() as u64;
+    pub async fn add_queued(
+        &self,
+        tenant: &TenantId,
+        accepted: &HashMap<Place, u64>,
+        keep: Duration,
+    ) -> Result<(), StoreError> {
+        let keep = keep.as_millis() as u64;
         let mut pipeline = Pipeline::new();
         for (place, jobs) in accepted {
             let key = key::queued(tenant, place.bucket);

@@ -11,7 +11,7 @@ use crate::{
     outcomes::parse_state,
     queued::Place,
     script,
-    store::{Store, StoreError, translate},
+    store::{Store, StoreError, kept_millis, translate},
 };
 
 /// Outcomes that a bucket's event stream remembers; beyond it a subscriber has to start anew.
@@ -133,7 +133,7 @@ impl Store {
             .arg(lineage.encode());
         command.arg(fence.map(|fence| fence.to_string()).unwrap_or_default());
         command
-            .arg(self.retention().as_millis() as u64)
+            .arg(kept_millis(id))
             .arg(EVENTS_KEPT)
             .arg(key::hints(tenant, id));
         command.arg(match outcome.state() {

@@ -2,7 +2,7 @@
 
 use std::{future::Future, time::Duration};
 
-use gristmill_schemas::Span;
+use gristmill_schemas::JobId;
 use redis::{
     Client, ErrorKind, FromRedisValue, IntoConnectionInfo, Pipeline, RedisError, RedisResult,
     aio::{ConnectionManager, ConnectionManagerConfig, PubSub},
@@ -11,7 +11,7 @@ use redis::{
 
 use crate::{server_url::ServerUrl, store_clock::StoreClock};
 
-/// Where the store is and how long it keeps outcomes.
+/// Where the store is.
 #[derive(Debug, Clone, clap::Args)]
 pub struct StoreArgs {
     /// The Redis server
@@ -22,9 +22,6 @@ pub struct StoreArgs {
         value_name = "URL"
     )]
     pub redis_url: ServerUrl,
-    /// How long outcomes and lineage are kept; longer than any deadline
-    #[arg(long, env = "GRISTMILL_RETENTION", default_value = "24h", value_name = "TIME")]
-    pub retention: Span,
 }
 
 /// Why the store could not be used.
@@ -60,15 +57,12 @@ pub struct Store {
     connection: ConnectionManager,
     client: Client,
     url: ServerUrl,
-    retention: Duration,
     clock: StoreClock,
 }
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store")
-            .field("retention", &self.retention)
-            .finish_non_exhaustive()
+        f.debug_struct("Store").field("url", &self.url).finish_non_exhaustive()
     }
 }
 
@@ -91,15 +85,8 @@ impl Store {
             connection,
             client,
             url: args.redis_url.clone(),
-            retention: args.retention.as_duration(),
             clock: StoreClock::default(),
         })
-    }
-
-    /// How long outcomes are kept.
-    #[must_use]
-    pub const fn retention(&self) -> Duration {
-        self.retention
     }
 
     /// Its clock.
@@ -167,6 +154,11 @@ fn open(url: &str) -> RedisResult<Client> {
     #[cfg(target_os = "linux")]
     let tcp = tcp.set_user_timeout(SILENCE_LIMIT);
     Client::open(url.into_connection_info()?.set_tcp_settings(tcp))
+}
+
+/// How long what is written about a job stays.
+pub(crate) fn kept_millis(id: &JobId) -> u64 {
+    id.retention().as_duration().as_millis() as u64
 }
 
 /// Makes a call, and once more if it found its connection lost: that is how the first call after a restart of the server

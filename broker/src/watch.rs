@@ -47,7 +47,7 @@ struct Shared {
     channels: Mutex<Channels>,
     /// Changes whenever the set of confirmed channels does.
     confirmed: watch::Sender<u64>,
-    api_keys: watch::Sender<u64>,
+    access: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -101,7 +101,7 @@ impl Watch {
             waiting: Mutex::default(),
             channels: Mutex::default(),
             confirmed: watch::Sender::new(0),
-            api_keys: watch::Sender::new(0),
+            access: watch::Sender::new(0),
         });
         let (wishes, wished) = mpsc::unbounded_channel();
         let listener = Listener {
@@ -123,10 +123,10 @@ impl Watch {
         }
     }
 
-    /// Changes whenever an API key was written or revoked, and whenever a hint of that may have been missed.
+    /// Changes whenever an API key was written or revoked or a tenant's settings were, and whenever a hint of that may have been missed.
     #[must_use]
-    pub fn api_keys_changed(&self) -> watch::Receiver<u64> {
-        self.shared.api_keys.subscribe()
+    pub fn access_changed(&self) -> watch::Receiver<u64> {
+        self.shared.access.subscribe()
     }
 
     /// Waits until a job has ended; `None` if the limit passes first. A store that is away for a while is waited for too.
@@ -272,7 +272,7 @@ impl Listener {
     /// Subscribes to all that is wanted and passes hints on until the connection ends.
     async fn listen(&mut self, mut sink: PubSubSink, mut hints: PubSubStream) -> redis::RedisResult<()> {
         sink.subscribe(api_keys::CHANGED).await?;
-        self.shared.api_keys.send_modify(|changes| *changes += 1);
+        self.shared.access.send_modify(|changes| *changes += 1);
         let wanted: Vec<String> = self.shared.channels().wanted.keys().cloned().collect();
         for channels in wanted.chunks(CHANNELS_AT_ONCE) {
             self.subscribe(&mut sink, channels).await?;
@@ -305,7 +305,7 @@ impl Listener {
 
     fn pass_on(&self, hint: &redis::Msg) {
         if hint.get_channel_name() == api_keys::CHANGED {
-            self.shared.api_keys.send_modify(|changes| *changes += 1);
+            self.shared.access.send_modify(|changes| *changes += 1);
         } else if let Ok(id) = std::str::from_utf8(hint.get_payload_bytes())
             .unwrap_or_default()
             .parse()

@@ -5,7 +5,7 @@ use std::{path::Path, time::SystemTime};
 use anyhow::Context;
 use gristmill_broker::{Store, StoreArgs, api_keys::ApiKeyRecord};
 use gristmill_ingest::keys::ApiKey;
-use gristmill_schemas::{Span, TenantId};
+use gristmill_schemas::TenantId;
 use gristmill_servers::{Durability, Pair};
 use tempfile::TempDir;
 
@@ -160,7 +160,6 @@ impl Stack {
 pub(crate) fn store_of(servers: &Pair) -> anyhow::Result<Store> {
     let args = StoreArgs {
         redis_url: servers.redis.url().into(),
-        retention: Span::from_secs(24 * 3600),
     };
     Ok(Store::connect(&args)?)
 }

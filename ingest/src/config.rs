@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use gristmill_broker::{DeadLetterArgs, DurabilityArgs, NatsArgs, PublisherArgs, StoreArgs, StreamArgs};
 use gristmill_models::CatalogArgs;
-use gristmill_schemas::Span;
+use gristmill_schemas::{Retention, Span};
 use gristmill_telemetry::TelemetryArgs;
 
 /// All that an ingest can be told.
@@ -90,7 +90,7 @@ pub struct LimitArgs {
     /// The most event streams (SSE) open at once
     #[arg(long, env = "GRISTMILL_MAX_EVENT_STREAMS", default_value_t = 1024, value_name = "N")]
     pub max_event_streams: usize,
-    /// The most jobs of one tenant that wait at once, over all ingests; the same for all of them; 0 for no limit
+    /// The most jobs of one tenant that wait at once, over all ingests; a tenant may have a limit of its own; 0 for none
     #[arg(
         long,
         env = "GRISTMILL_MAX_QUEUED_PER_TENANT",
@@ -112,6 +112,9 @@ pub struct LimitArgs {
     /// The shortest deadline
     #[arg(long, env = "GRISTMILL_MIN_DEADLINE", default_value = "100ms", value_name = "TIME")]
     pub min_deadline: Span,
+    /// How long outcomes and lineage are kept, from 1min to 45days; a tenant may have a retention of its own
+    #[arg(long, env = "GRISTMILL_RETENTION", default_value = "24h", value_name = "TIME")]
+    pub retention: Retention,
     /// The longest deadline; shorter than the retention of outcomes
     #[arg(long, env = "GRISTMILL_MAX_DEADLINE", default_value = "6h", value_name = "TIME")]
     pub max_deadline: Span,
@@ -164,7 +167,7 @@ impl IngestArgs {
         );
         let kept = Duration::from(limits.max_deadline) + Duration::from(limits.expiry_grace);
         demand(
-            kept < Duration::from(self.store.retention),
+            kept < limits.retention.as_duration(),
             "--max-deadline and --expiry-grace together must be shorter than --retention: a job must end before it is forgotten",
         );
         demand(limits.max_body_bytes > 0, "--max-body-bytes must be at least 1");

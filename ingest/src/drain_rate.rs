@@ -1,5 +1,5 @@
-//! How fast the queues that this ingest submits to are worked off, measured at the broker beside the way of the requests,
-//! and which deadlines that cannot meet. A guess is never a reason to refuse: without a measured rate, or without a backlog
+//! How fast the queues that this ingest is asked about are worked off, measured at the broker beside the way of the requests,
+//! which deadlines that cannot meet, and what it says of a job's place and of when to come back. A guess is never a reason to refuse: without a measured rate, or without a backlog
 //! that lasted as long as it was measured, everything passes.
 
 use std::{
@@ -9,8 +9,10 @@ use std::{
 };
 
 use gristmill_broker::{Broker, QueueDepth};
-use gristmill_schemas::{Refusal, RefusalCode, subject::Queue};
+use gristmill_schemas::{Refusal, RefusalCode, Timestamp, subject::Queue};
 use tokio::time::Instant;
+
+use crate::{arrivals::Arrivals, position::Position};
 
 /// How often each queue is looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -20,7 +22,9 @@ const WINDOW: usize = 11;
 const LEAST: (usize, u64) = (4, 3);
 /// Queues that are followed; more are let pass unmeasured.
 const MAX_QUEUES: usize = 256;
-/// How long a queue is followed after the last submission to it.
+/// The share of a backlog that is to be gone before somebody who had no room comes back.
+const ROOM: f64 = 0.05;
+/// How long a queue is followed after it was last asked about.
 const IDLE: Duration = Duration::from_secs(60);
 /// Bounds of what a refusal says about coming back.
 const RETRY_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -35,6 +39,7 @@ pub struct DrainRates {
 struct Track {
     used: Instant,
     looks: VecDeque<(Instant, QueueDepth)>,
+    arrivals: Arrivals,
 }
 
 /// A queue that had a backlog for as long as it was measured.
@@ -50,25 +55,39 @@ impl DrainRates {
     /// # Errors
     /// `deadline_unmeetable`.
     pub fn check(&self, queue: Queue, time_to_live: Duration) -> Result<(), Refusal> {
+        let measured = self.asked(queue, Track::measured);
+        measured.map_or(Ok(()), |measured| measured.check(time_to_live))
+    }
+
+    /// When somebody for whom there was no room may come back, if the queue's speed is known.
+    pub fn room_in(&self, queue: Queue) -> Option<Duration> {
+        self.asked(queue, Track::measured).map(Measured::room_in)
+    }
+
+    /// About where a job of that queue, accepted at that time, stands now.
+    pub fn position(&self, queue: Queue, accepted_at: Timestamp, now: Timestamp) -> Option<Position> {
+        self.asked(queue, |track, at| track.position(accepted_at, at, now))
+    }
+
+    /// What is known of a queue, which is followed from now on.
+    fn asked<T>(&self, queue: Queue, answer: impl FnOnce(&Track, Instant) -> Option<T>) -> Option<T> {
         let now = Instant::now();
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(track) = queues.get_mut(&queue) {
             track.used = now;
-            return track
-                .measured(now)
-                .map_or(Ok(()), |measured| measured.check(time_to_live));
+            return answer(track, now);
         }
         if queues.len() < MAX_QUEUES {
-            let looks = VecDeque::with_capacity(WINDOW);
-            queues.insert(queue, Track { used: now, looks });
+            queues.insert(queue, Track::new(now));
         }
-        Ok(())
+        None
     }
 
     /// Measures for ever.
     pub(crate) async fn follow(self, broker: Broker) {
         let mut ticks = tokio::time::interval(LOOK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let clock = broker.clock();
         loop {
             ticks.tick().await;
             for queue in self.followed() {
@@ -76,7 +95,7 @@ impl DrainRates {
                     tracing::debug!(%error, queue = queue.subject(), "a queue's depth is not known");
                     None
                 });
-                self.note(&queue, depth);
+                self.note(&queue, clock.now(), depth);
             }
         }
     }
@@ -87,15 +106,26 @@ impl DrainRates {
         queues.keys().cloned().collect()
     }
 
-    fn note(&self, queue: &Queue, depth: Option<QueueDepth>) {
+    fn note(&self, queue: &Queue, by: Timestamp, depth: Option<QueueDepth>) {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(track) = queues.get_mut(queue) {
             track.note(Instant::now(), depth);
+            if let Some(depth) = depth {
+                track.arrivals.note(by, depth.settled + depth.waiting, depth.settled);
+            }
         }
     }
 }
 
 impl Track {
+    fn new(used: Instant) -> Self {
+        Self {
+            used,
+            looks: VecDeque::with_capacity(WINDOW),
+            arrivals: Arrivals::default(),
+        }
+    }
+
     /// Takes note of a look. One without a backlog, or without an answer, ends what was measured: the rate of a queue that
     /// runs empty is that of its arrivals.
     fn note(&mut self, at: Instant, depth: Option<QueueDepth>) {
@@ -115,11 +145,21 @@ impl Track {
         }
     }
 
+    fn position(&self, accepted_at: Timestamp, at: Instant, now: Timestamp) -> Option<Position> {
+        let (looked, depth) = self.looks.back()?;
+        let envelopes_before = self.arrivals.by(accepted_at)?.saturating_sub(depth.settled);
+        let start =
+            |measured: Measured| now.plus(Duration::from_secs_f64(envelopes_before as f64 / measured.per_second));
+        (!is_outdated(*looked, at)).then(|| Position {
+            envelopes_before,
+            estimated_start: self.measured(at).map(start),
+        })
+    }
+
     fn measured(&self, now: Instant) -> Option<Measured> {
         let ((began, first), (ended, last)) = (self.looks.front()?, self.looks.back()?);
         let settled = last.settled - first.settled;
-        let outdated = now.duration_since(*ended) > 3 * LOOK;
-        if outdated || self.looks.len() < LEAST.0 || settled < LEAST.1 {
+        if is_outdated(*ended, now) || self.looks.len() < LEAST.0 || settled < LEAST.1 {
             return None;
         }
         Some(Measured {
@@ -129,7 +169,15 @@ impl Track {
     }
 }
 
+fn is_outdated(look: Instant, now: Instant) -> bool {
+    now.duration_since(look) > 3 * LOOK
+}
+
 impl Measured {
+    fn room_in(self) -> Duration {
+        clamped(self.waiting as f64 * ROOM / self.per_second)
+    }
+
     fn check(self, time_to_live: Duration) -> Result<(), Refusal> {
         let wait = self.waiting as f64 / self.per_second;
         let late = wait - time_to_live.as_secs_f64();
@@ -142,11 +190,14 @@ impl Measured {
              after its deadline"
         );
         // by then as much has been worked off as is too much now
-        let (least, most) = RETRY_AFTER;
-        let after = Duration::from_secs_f64(late.clamp(least.as_secs_f64(), most.as_secs_f64()));
         let refusal = Refusal::new(RefusalCode::DeadlineUnmeetable, detail).at("deadline");
-        Err(refusal.retry_after(after))
+        Err(refusal.retry_after(clamped(late)))
     }
+}
+
+fn clamped(seconds: f64) -> Duration {
+    let (least, most) = RETRY_AFTER;
+    Duration::from_secs_f64(seconds.clamp(least.as_secs_f64(), most.as_secs_f64()))
 }
 
 #[cfg(test)]
@@ -155,8 +206,7 @@ mod tests {
 
     fn track(depths: &[(u64, u64)]) -> (Track, Instant) {
         let began = Instant::now();
-        let looks = VecDeque::new();
-        let mut track = Track { used: began, looks };
+        let mut track = Track::new(began);
         let mut at = began;
         for (waiting, settled) in depths {
             at += LOOK;

@@ -23,6 +23,7 @@ use crate::{
     keys::KeyRing,
     level_watch::LevelWatch,
     metrics,
+    position::Positions,
     reconciler::Reconciler,
     serve,
     store_room::StoreRoom,
@@ -167,6 +168,7 @@ impl Parts<'_> {
     fn app(self, broker: &Broker, store: &Store, (shutdown, background): (&Shutdown, &Shutdown)) -> App {
         let args = self.args;
         let (catalog, keys) = (Arc::new(self.catalog), Arc::new(self.keys));
+        let drain_rates = DrainRates::default();
         let submitter = Submitter {
             catalog: Arc::clone(&catalog),
             publisher: Publisher::start(broker, args.publisher.clone(), background),
@@ -175,7 +177,7 @@ impl Parts<'_> {
             keys: Arc::clone(&keys),
             limits: args.limits.clone(),
             quota: TenantQuota::new(args.limits.max_queued_per_tenant),
-            drain_rates: DrainRates::default(),
+            drain_rates: drain_rates.clone(),
             store_room: StoreRoom::new(args.limits.store_memory_limit),
             shutdown: shutdown.clone(),
         };
@@ -189,6 +191,7 @@ impl Parts<'_> {
             store: store.clone(),
             watch: Watch::start(store, background),
             clock: broker.clock(),
+            positions: Positions::new(&catalog, drain_rates, broker.clock()),
             keys,
             grace: args.limits.expiry_grace.into(),
             shutdown: shutdown.clone(),
@@ -215,7 +218,6 @@ struct Streams {
     broker: Broker,
     jobs: StreamArgs,
     dead_letters: DeadLetterArgs,
-    retention: Duration,
 }
 
 impl Streams {
@@ -224,15 +226,15 @@ impl Streams {
             broker: broker.clone(),
             jobs: args.stream.clone(),
             dead_letters: args.dead_letters.clone(),
-            retention: args.store.retention.into(),
         }
     }
 
     async fn ensure(&self) -> Result<(), BrokerError> {
         self.broker.ensure_stream(&self.jobs).await?;
         let inputs = DeadInputs::new(&self.broker);
-        let kept = (self.jobs.stream_replicas, self.retention);
-        inputs.ensure_stream(&self.dead_letters, kept).await
+        inputs
+            .ensure_stream(&self.dead_letters, self.jobs.stream_replicas)
+            .await
     }
 }
 

@@ -11,13 +11,17 @@ use gristmill_schemas::{JobId, JobIdKeys, JobResult, JobState, Lineage, Outcome,
 use gristmill_telemetry::Shutdown;
 use tokio::time::Instant;
 
-use crate::{metrics, submit::refuse_store};
+use crate::{
+    metrics,
+    position::{Position, Positions},
+    submit::refuse_store,
+};
 
 /// Where a job stands.
 #[derive(Debug, Clone)]
 pub enum Standing {
-    /// It has no outcome yet.
-    Queued,
+    /// It has no outcome yet; with about its place, if that is known.
+    Queued(Option<Position>),
     /// It has ended.
     Ended(Record),
 }
@@ -31,6 +35,8 @@ pub struct Jobs {
     pub watch: Watch,
     /// The clock that deadlines count by.
     pub clock: BrokerClock,
+    /// Where those that wait stand.
+    pub positions: Positions,
     /// What signed the ids.
     pub keys: Arc<JobIdKeys>,
     /// How long after its deadline a job without an outcome is expired here.
@@ -56,14 +62,14 @@ impl Jobs {
             return Ok(Standing::Ended(record));
         }
         let now = self.clock.now();
-        if now > id.accepted_at().plus(self.store.retention()) {
+        if now > id.accepted_at().plus(id.retention().as_duration()) {
             return Err(Refusal::new(
                 RefusalCode::JobGone,
                 "the job's outcome was kept for its time, and is gone",
             ));
         }
         if now <= id.deadline().plus(self.grace) {
-            return Ok(Standing::Queued);
+            return Ok(Standing::Queued(self.positions.of(tenant, id)));
         }
         self.settle(tenant, id, JobResult::Expired).await?;
         // by us or by somebody quicker, it has ended

@@ -1,10 +1,11 @@
-//! API keys: how they are written and made, and the ring of those that are valid now. Their records are the store's.
+//! API keys: how they are written and made, and the ring of those that are valid now, with what is set for their tenants.
+//! Their records are the store's.
 
 use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
 use data_encoding::BASE32_NOPAD;
-use gristmill_broker::{Store, Watch, api_keys::ApiKeyRecord};
+use gristmill_broker::{Store, StoreError, TenantSettings, Watch, api_keys::ApiKeyRecord};
 use gristmill_schemas::{Digest, KeyId, TenantId};
 use subtle::ConstantTimeEq;
 
@@ -106,6 +107,8 @@ pub struct Caller {
     pub tenant: TenantId,
     /// The key.
     pub key: KeyId,
+    /// What is set for the tenant.
+    pub settings: TenantSettings,
 }
 
 /// What the ring says of a key.
@@ -119,7 +122,23 @@ pub enum Verdict {
     NotLoaded,
 }
 
-type Records = BTreeMap<KeyId, ApiKeyRecord>;
+/// What the store knows of keys and tenants.
+#[derive(Debug, Clone, Default)]
+pub struct Records {
+    /// Every key.
+    pub keys: BTreeMap<KeyId, ApiKeyRecord>,
+    /// Every tenant for whom anything is set.
+    pub tenants: BTreeMap<TenantId, TenantSettings>,
+}
+
+impl Records {
+    async fn read(store: &Store) -> Result<Self, StoreError> {
+        Ok(Self {
+            keys: store.api_keys().await?,
+            tenants: store.tenants().await?,
+        })
+    }
+}
 
 /// The keys that are valid now: read from the store, and kept as they are while it is away. Clones share them.
 #[derive(Debug, Clone, Default)]
@@ -134,31 +153,34 @@ impl KeyRing {
             return Verdict::NotLoaded;
         };
         let nobodys = Digest::from_bytes([0; 32]);
-        let record = records.get(&key.id);
+        let record = records.keys.get(&key.id);
         let stored = record.map_or(nobodys, |record| record.secret_digest);
         let same = bool::from(stored.as_bytes().ct_eq(key.secret.digest().as_bytes()));
         match record {
             Some(record) if same && record.revoked_at.is_none() => Verdict::Known(Caller {
                 tenant: record.tenant.clone(),
                 key: key.id.clone(),
+                settings: records.tenants.get(&record.tenant).copied().unwrap_or_default(),
             }),
             _ => Verdict::Unknown,
         }
     }
 
-    /// Replaces the keys.
+    /// Replaces what is known.
     pub fn load(&self, records: Records) {
         self.0.store(Some(Arc::new(records)));
     }
 
     /// Keeps the ring as the store has it: reads on every hint, and every few seconds should one be lost. Never ends.
     pub(crate) async fn follow(self, store: Store, watch: Watch) {
-        let mut changes = watch.api_keys_changed();
+        let mut changes = watch.access_changed();
         loop {
             changes.mark_unchanged();
-            match store.api_keys().await {
+            match Records::read(&store).await {
                 Ok(records) => self.load(records),
-                Err(error) => tracing::warn!(%error, "API keys are not read anew; those known stay valid"),
+                Err(error) => {
+                    tracing::warn!(%error, "API keys and tenants are not read anew; what is known stays valid")
+                }
             }
             // whether by a hint or by the clock, the next thing is to read
             let _ = tokio::time::timeout(REFRESH, changes.changed()).await;
@@ -204,14 +226,20 @@ mod tests {
         );
         let ring = KeyRing::default();
         assert_eq!(ring.verify(&live), Verdict::NotLoaded);
-        ring.load(
-            [
+        let settings = TenantSettings {
+            max_queued: Some(7),
+            ..TenantSettings::default()
+        };
+        ring.load(Records {
+            keys: [
                 (live.id.clone(), record(&live, false)),
                 (dead.id.clone(), record(&dead, true)),
             ]
             .into(),
-        );
-        assert!(matches!(ring.verify(&live), Verdict::Known(caller) if caller.key == live.id));
+            tenants: [("acme".parse().unwrap(), settings)].into(),
+        });
+        let known = ring.verify(&live);
+        assert!(matches!(known, Verdict::Known(caller) if caller.key == live.id && caller.settings == settings));
         let forged = ApiKey {
             id: live.id.clone(),
             secret: stranger.secret.clone(),

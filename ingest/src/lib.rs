@@ -4,6 +4,7 @@
 //! job. What became of a job is [`jobs::Jobs`]'s to tell. Workers are not known here.
 
 pub mod admission;
+mod arrivals;
 pub mod auth;
 pub mod config;
 pub mod dead_letters;
@@ -15,6 +16,7 @@ pub mod jobs;
 pub mod keys;
 mod level_watch;
 mod metrics;
+pub mod position;
 mod reconciler;
 mod serve;
 pub mod store_room;

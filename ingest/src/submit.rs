@@ -7,9 +7,9 @@ use std::{str::FromStr, sync::Arc};
 use gristmill_broker::{Begun, BrokerClock, PublishError, Publisher, Store, StoreError, Work};
 use gristmill_models::{Catalog, ModelVersion, catalog::ResolveError};
 use gristmill_schemas::{
-    Digest, InferRequest, Job, JobId, JobIdKeys, Refusal, RefusalCode, Span, TenantId, TraceParent,
+    Digest, InferRequest, Job, JobId, JobIdKeys, Refusal, RefusalCode, Retention, Span, TraceParent,
     job_id::{Mint, RANDOM_BYTES},
-    subject::{Queue, TenantGroup},
+    subject::{Queue, QueueTag, TenantGroup},
 };
 use gristmill_telemetry::{Shutdown, fail_points};
 use tokio::time::Instant;
@@ -63,6 +63,14 @@ pub struct Accepted {
     pub id: JobId,
     /// Whether an earlier submission with the same idempotency key had made it.
     pub replayed: bool,
+}
+
+/// A job that may be published.
+struct Prepared {
+    job: Job,
+    work: Work,
+    /// How many jobs of its tenant may wait, if the tenant has a limit of its own.
+    max_queued: Option<u64>,
 }
 
 /// Why there is no job, or why nobody knows.
@@ -123,24 +131,32 @@ impl Submitter {
             .idempotency_key
             .clone()
             .map(|key| (key, Digest::of(&submission.request.to_msgpack())));
-        let (job, work) = self.prepare(submission)?;
+        let prepared = self.prepare(submission)?;
         match once {
-            None => self.publish_new(job, work).await,
-            Some((key, body)) => self.publish_once(job, work, &key.0, body).await,
+            None => self.publish_new(prepared).await,
+            Some((key, body)) => self.publish_once(prepared, &key.0, body).await,
         }
     }
 
     /// All that is decided before anything leaves this process.
-    fn prepare(&self, submission: Submission) -> Result<(Job, Work), Refusal> {
+    fn prepare(&self, submission: Submission) -> Result<Prepared, Refusal> {
         let Submission {
             request, caller, trace, ..
         } = submission;
-        let time_to_live = self.time_to_live(request.deadline)?;
+        let retention = caller.settings.retention.unwrap_or(self.limits.retention);
+        let time_to_live = self.time_to_live(request.deadline, retention)?;
         let version = self.resolve(&request)?;
         let manifest = &version.manifest;
         let inputs = manifest.admit(request.inputs)?;
+        let mint = Mint {
+            accepted_at: self.clock.now(),
+            time_to_live,
+            retention,
+            queue: QueueTag::of(&manifest.name, &manifest.version, request.lane),
+            random: random()?,
+        };
         let job = Job {
-            id: self.mint(&caller.tenant, time_to_live)?,
+            id: self.keys.mint(&caller.tenant, mint),
             tenant: caller.tenant,
             submitted_by: caller.key,
             model: manifest.name.clone(),
@@ -156,12 +172,17 @@ impl Submitter {
         let work = Work {
             max_rows: manifest.batching.max_batch_size,
         };
-        Ok((job, work))
+        let max_queued = caller.settings.max_queued;
+        Ok(Prepared { job, work, max_queued })
     }
 
-    fn time_to_live(&self, wanted: Option<Span>) -> Result<Span, Refusal> {
-        let (min, max) = (self.limits.min_deadline, self.limits.max_deadline);
-        let wanted = wanted.unwrap_or(self.limits.default_deadline);
+    /// A job must end before it is forgotten, so a short retention allows short deadlines only.
+    fn time_to_live(&self, wanted: Option<Span>, retention: Retention) -> Result<Span, Refusal> {
+        let limits = &self.limits;
+        let kept = retention.as_duration().saturating_sub(limits.expiry_grace.into());
+        let kept = Span::from_millis(u32::try_from(kept.as_millis()).unwrap_or(u32::MAX));
+        let (min, max) = (limits.min_deadline, limits.max_deadline.min(kept));
+        let wanted = wanted.unwrap_or(limits.default_deadline.min(max));
         if (min..=max).contains(&wanted) {
             return Ok(wanted);
         }
@@ -184,23 +205,10 @@ impl Submitter {
         })
     }
 
-    fn mint(&self, tenant: &TenantId, time_to_live: Span) -> Result<JobId, Refusal> {
-        let mut random = [0; RANDOM_BYTES];
-        getrandom::fill(&mut random).map_err(|error| {
-            tracing::error!(%error, "no random bytes");
-            Refusal::new(RefusalCode::Internal, "no random bytes")
-        })?;
-        let mint = Mint {
-            accepted_at: self.clock.now(),
-            time_to_live,
-            random,
-        };
-        Ok(self.keys.mint(tenant, mint))
-    }
-
     /// Publishes a job that the stream cannot hold yet, unless its queue is too slow for its deadline or its tenant has too
     /// many there. One whose publish is unknown has no place: it is not counted, whether or not it is there.
-    async fn publish_new(&self, job: Job, work: Work) -> Result<Accepted, Refused> {
+    async fn publish_new(&self, prepared: Prepared) -> Result<Accepted, Refused> {
+        let Prepared { job, work, max_queued } = prepared;
         let queue = Queue {
             model: job.model.clone(),
             version: job.version.clone(),
@@ -208,11 +216,25 @@ impl Submitter {
             group: TenantGroup::of(&job.tenant),
         };
         let time_to_live = job.id.deadline().since(job.id.accepted_at());
-        self.drain_rates.check(queue, time_to_live)?;
-        let (place, id) = (self.quota.reserve(&job.tenant)?, job.id);
-        let accepted = self.publish(job, work).await?;
-        place.keep(&id);
-        Ok(accepted)
+        self.drain_rates.check(queue.clone(), time_to_live)?;
+        let published = async {
+            let (place, id) = (self.quota.reserve(&job.tenant, max_queued)?, job.id);
+            let accepted = self.publish(job, work).await?;
+            place.keep(&id);
+            Ok(accepted)
+        };
+        published.await.map_err(|refused| self.paced(queue, refused))
+    }
+
+    /// Says when to come back where room depends on how fast the queue is worked off.
+    fn paced(&self, queue: Queue, mut refused: Refused) -> Refused {
+        if matches!(
+            refused.refusal.code,
+            RefusalCode::StreamFull | RefusalCode::TenantOverQuota
+        ) {
+            refused.refusal.retry_after = self.drain_rates.room_in(queue);
+        }
+        refused
     }
 
     async fn publish(&self, job: Job, work: Work) -> Result<Accepted, Refused> {
@@ -233,15 +255,18 @@ impl Submitter {
 
     /// Publishes the job unless its key stands for one already. While the fate of that one's publish is not known, it is
     /// published again under its own id: the stream may then hold it twice, and the claim passes over the second.
-    async fn publish_once(&self, mut job: Job, work: Work, key: &str, body: Digest) -> Result<Accepted, Refused> {
-        let (tenant, keep) = (job.tenant.clone(), self.store.retention());
-        let begun = self.store.idempotency_begin(&tenant, key, (body, job.id), keep).await;
+    async fn publish_once(&self, mut prepared: Prepared, key: &str, body: Digest) -> Result<Accepted, Refused> {
+        let tenant = prepared.job.tenant.clone();
+        let begun = self
+            .store
+            .idempotency_begin(&tenant, key, (body, prepared.job.id))
+            .await;
         let fresh = match begun.map_err(|error| refuse_store(&error))? {
             Begun::New => true,
             Begun::Confirmed(id) => return Ok(Accepted { id, replayed: true }),
             Begun::Pending(id) if id.deadline() <= self.clock.now() => return Ok(Accepted { id, replayed: true }),
             Begun::Pending(id) => {
-                job.id = id;
+                prepared.job.id = id;
                 false
             }
             Begun::Mismatch => {
@@ -250,14 +275,14 @@ impl Submitter {
                 return Err(refusal.into());
             }
         };
-        let id = job.id;
+        let id = prepared.job.id;
         let published = if fresh {
-            self.publish_new(job, work).await
+            self.publish_new(prepared).await
         } else {
-            self.publish(job, work).await
+            self.publish(prepared.job, prepared.work).await
         };
         let noted = match &published {
-            Ok(_) => self.store.idempotency_confirm(&tenant, key, (body, id), keep).await,
+            Ok(_) => self.store.idempotency_confirm(&tenant, key, (body, id)).await,
             // whoever found the key pending does not know whether the first publish was stored, so it stays pending
             Err(refused) if fresh && refused.id.is_none() => {
                 self.store.idempotency_forget(&tenant, key, (body, id)).await
@@ -273,6 +298,15 @@ impl Submitter {
             ..accepted
         })
     }
+}
+
+fn random() -> Result<[u8; RANDOM_BYTES], Refusal> {
+    let mut random = [0; RANDOM_BYTES];
+    getrandom::fill(&mut random).map_err(|error| {
+        tracing::error!(%error, "no random bytes");
+        Refusal::new(RefusalCode::Internal, "no random bytes")
+    })?;
+    Ok(random)
 }
 
 fn refuse_publish(error: PublishError, id: JobId) -> Refused {

@@ -30,19 +30,32 @@ const IDLE: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone)]
 pub struct TenantQuota {
     tenants: Arc<Mutex<HashMap<TenantId, Tally>>>,
+    /// Of a tenant that has no limit of its own; 0 is none.
     most: u64,
 }
 
 #[derive(Debug)]
 struct Tally {
+    /// How many may wait.
+    most: u64,
+
     /// What the store said last, with what was added to it since.
     known: u64,
     /// Jobs on their way to the stream, and jobs that the store was not told of yet.
     here: u64,
-    /// The latter, by where they are counted.
-    fresh: HashMap<Place, u64>,
+    /// The latter.
+    fresh: Fresh,
     read: Option<Instant>,
     used: Instant,
+}
+
+/// Jobs that the store was not told of yet.
+#[derive(Debug, Default)]
+struct Fresh {
+    /// By where they are counted.
+    places: HashMap<Place, u64>,
+    /// How long the count is to be kept.
+    keep: Duration,
 }
 
 /// A place among a tenant's jobs. Dropping it gives it back.
@@ -60,7 +73,8 @@ impl Reserved {
         self.kept = true;
         let mut tenants = self.quota.tenants();
         if let Some(tally) = tenants.get_mut(&self.tenant) {
-            *tally.fresh.entry(Place::of(id)).or_default() += 1;
+            *tally.fresh.places.entry(Place::of(id)).or_default() += 1;
+            tally.fresh.keep = tally.fresh.keep.max(id.retention().as_duration());
         }
     }
 }
@@ -77,13 +91,13 @@ impl Drop for Reserved {
 }
 
 impl TenantQuota {
-    /// So many jobs a tenant; 0 for no limit. They are counted all the same: whoever reads the count also clears it of what
+    /// So many jobs a tenant that has no limit of its own; 0 for no limit. They are counted all the same: whoever reads the count also clears it of what
     /// is past.
     #[must_use]
     pub fn new(most: u64) -> Self {
         Self {
             tenants: Arc::default(),
-            most: if most == 0 { u64::MAX } else { most },
+            most,
         }
     }
 
@@ -95,23 +109,28 @@ impl TenantQuota {
     ///
     /// # Errors
     /// `tenant_over_quota`.
-    pub fn reserve(&self, tenant: &TenantId) -> Result<Reserved, Refusal> {
+    pub fn reserve(&self, tenant: &TenantId, own_limit: Option<u64>) -> Result<Reserved, Refusal> {
         let now = Instant::now();
         let mut tenants = self.tenants();
         let tally = tenants.entry(tenant.clone()).or_insert_with(|| Tally {
+            most: 0,
             known: 0,
             here: 0,
-            fresh: HashMap::new(),
+            fresh: Fresh::default(),
             read: None,
             used: now,
         });
         tally.used = now;
+        tally.most = match own_limit.unwrap_or(self.most) {
+            0 => u64::MAX,
+            most => most,
+        };
         let waiting = tally.known + tally.here;
         let is_known = tally.read.is_some_and(|read| now.duration_since(read) < STALE);
-        if is_known && waiting >= self.most {
+        if is_known && waiting >= tally.most {
             let detail = format!("about {waiting} jobs of the tenant wait already");
             let refusal = Refusal::new(RefusalCode::TenantOverQuota, detail);
-            return Err(refusal.limit(format_args!("{} jobs", self.most)));
+            return Err(refusal.limit(format_args!("{} jobs", tally.most)));
         }
         tally.here += 1;
         Ok(Reserved {
@@ -138,7 +157,7 @@ impl TenantQuota {
         let mut tenants = self.tenants();
         tenants.retain(|_, tally| tally.used.elapsed() < IDLE || tally.here > 0);
         let due = tenants.iter().filter(|(_, tally)| {
-            let near = (tally.known + tally.here).saturating_mul(2) >= self.most;
+            let near = (tally.known + tally.here).saturating_mul(2) >= tally.most;
             near || tally.read.is_none_or(|read| read.elapsed() >= FAR)
         });
         due.map(|(tenant, _)| tenant.clone()).collect()
@@ -152,21 +171,21 @@ impl TenantQuota {
             Err(error) => return tracing::debug!(%error, "how many jobs of a tenant wait is not known anew"),
         };
         let fresh = self.note_read(&tenant, read);
-        if fresh.is_empty() {
+        if fresh.places.is_empty() {
             return;
         }
-        if let Err(error) = store.add_queued(&tenant, &fresh).await {
-            tracing::warn!(%error, jobs = fresh.values().sum::<u64>(), "jobs of a tenant are not counted");
+        if let Err(error) = store.add_queued(&tenant, &fresh.places, fresh.keep).await {
+            tracing::warn!(%error, jobs = fresh.places.values().sum::<u64>(), "jobs of a tenant are not counted");
         }
     }
 
-    fn note_read(&self, tenant: &TenantId, read: u64) -> HashMap<Place, u64> {
+    fn note_read(&self, tenant: &TenantId, read: u64) -> Fresh {
         let mut tenants = self.tenants();
         let Some(tally) = tenants.get_mut(tenant) else {
-            return HashMap::new();
+            return Fresh::default();
         };
         let fresh = std::mem::take(&mut tally.fresh);
-        let added: u64 = fresh.values().sum();
+        let added: u64 = fresh.places.values().sum();
         tally.known = read + added;
         tally.here = tally.here.saturating_sub(added);
         tally.read = Some(Instant::now());
@@ -176,7 +195,7 @@ impl TenantQuota {
 
 #[cfg(test)]
 mod tests {
-    use gristmill_schemas::{JobIdKeys, Span, Timestamp, job_id::Mint};
+    use gristmill_schemas::{JobIdKeys, Lane, Retention, Span, Timestamp, job_id::Mint, subject::QueueTag};
 
     use super::*;
 
@@ -189,7 +208,9 @@ mod tests {
         let mint = Mint {
             accepted_at: Timestamp::from_millis(1_700_000_000_000),
             time_to_live: Span::from_secs(60),
-            random: [1; 9],
+            retention: Retention::from_minutes(24 * 60).unwrap(),
+            queue: QueueTag::of(&"identity".parse().unwrap(), &"1".parse().unwrap(), Lane::Interactive),
+            random: [1; 8],
         };
         keys.mint(&tenant(), mint)
     }
@@ -197,51 +218,62 @@ mod tests {
     #[test]
     fn place_is_taken_while_a_job_is_on_its_way_and_once_it_is_accepted() {
         let quota = TenantQuota::new(2);
-        let first = quota.reserve(&tenant()).unwrap();
+        let first = quota.reserve(&tenant(), None).unwrap();
         quota.note_read(&tenant(), 0);
-        quota.reserve(&tenant()).unwrap().keep(&id());
-        let refusal = quota.reserve(&tenant()).unwrap_err();
+        quota.reserve(&tenant(), None).unwrap().keep(&id());
+        let refusal = quota.reserve(&tenant(), None).unwrap_err();
         assert_eq!(refusal.code, RefusalCode::TenantOverQuota);
         assert_eq!(refusal.limit.as_deref(), Some("2 jobs"));
-        quota.reserve(&"other".parse().unwrap()).unwrap().keep(&id());
+        quota.reserve(&"other".parse().unwrap(), None).unwrap().keep(&id());
         drop(first);
-        quota.reserve(&tenant()).unwrap().keep(&id());
-        assert!(quota.reserve(&tenant()).is_err());
+        quota.reserve(&tenant(), None).unwrap().keep(&id());
+        assert!(quota.reserve(&tenant(), None).is_err());
     }
 
     #[test]
     fn figure_of_the_store_counts_with_what_is_added_to_it() {
         let quota = TenantQuota::new(10);
         for _ in 0..3 {
-            quota.reserve(&tenant()).unwrap().keep(&id());
+            quota.reserve(&tenant(), None).unwrap().keep(&id());
         }
         // the others have six, and these three go to the store now
         let fresh = quota.note_read(&tenant(), 6);
-        assert_eq!(fresh.values().sum::<u64>(), 3);
-        quota.reserve(&tenant()).unwrap().keep(&id());
-        assert!(quota.reserve(&tenant()).is_err());
+        assert_eq!(fresh.places.values().sum::<u64>(), 3);
+        quota.reserve(&tenant(), None).unwrap().keep(&id());
+        assert!(quota.reserve(&tenant(), None).is_err());
         // all of those have ended
         quota.note_read(&tenant(), 0);
-        assert!(quota.reserve(&tenant()).is_ok());
+        assert!(quota.reserve(&tenant(), None).is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn figure_that_is_not_known_or_is_old_refuses_nobody() {
         let quota = TenantQuota::new(1);
         for _ in 0..3 {
-            quota.reserve(&tenant()).unwrap().keep(&id());
+            quota.reserve(&tenant(), None).unwrap().keep(&id());
         }
         quota.note_read(&tenant(), 0);
-        assert!(quota.reserve(&tenant()).is_err());
+        assert!(quota.reserve(&tenant(), None).is_err());
         tokio::time::advance(STALE).await;
-        quota.reserve(&tenant()).unwrap().keep(&id());
+        quota.reserve(&tenant(), None).unwrap().keep(&id());
+    }
+
+    #[tokio::test]
+    async fn a_limit_of_the_tenants_own_counts_and_takes_effect_with_the_next_job() {
+        let quota = TenantQuota::new(1);
+        quota.reserve(&tenant(), Some(3)).unwrap().keep(&id());
+        quota.note_read(&tenant(), 2);
+        let refusal = quota.reserve(&tenant(), Some(3)).unwrap_err();
+        assert_eq!(refusal.limit.as_deref(), Some("3 jobs"));
+        quota.reserve(&tenant(), Some(0)).unwrap().keep(&id());
+        assert!(quota.reserve(&tenant(), None).is_err());
     }
 
     #[tokio::test]
     async fn no_limit_refuses_nobody() {
         let quota = TenantQuota::new(0);
-        quota.reserve(&tenant()).unwrap().keep(&id());
+        quota.reserve(&tenant(), None).unwrap().keep(&id());
         quota.note_read(&tenant(), u64::from(u32::MAX));
-        assert!(quota.reserve(&tenant()).is_ok());
+        assert!(quota.reserve(&tenant(), None).is_ok());
     }
 }

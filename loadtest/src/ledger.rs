@@ -233,11 +233,12 @@ fn count(counts: &mut BTreeMap<String, u64>, reason: &str) {
 
 #[cfg(test)]
 mod tests {
+    use gristmill_schemas::job_id::TEXT_LENGTH;
+
     use super::*;
 
     fn id(letter: char) -> JobId {
-        // the last character of an id carries one bit of it alone
-        format!("{}0", String::from(letter).repeat(51)).parse().unwrap()
+        String::from(letter).repeat(TEXT_LENGTH).parse().unwrap()
     }
 
     /// Submits, accepts and ends one job for each letter.

@@ -69,6 +69,13 @@ pub struct JobView {
     /// When it expires if it has not ended by then.
     #[serde(with = "text")]
     pub deadline: Timestamp,
+    /// While it waits: about how many envelopes are before its own, 0 if it is next or runs. An envelope holds jobs that were
+    /// accepted together. Absent where nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
+    /// While it waits: about when a worker begins it, by how fast its queue is worked off. Absent where nobody knows.
+    #[serde(default, with = "text::optional", skip_serializing_if = "Option::is_none")]
+    pub estimated_start: Option<Timestamp>,
     /// When its outcome was stored.
     #[serde(default, with = "text::optional", skip_serializing_if = "Option::is_none")]
     pub completed_at: Option<Timestamp>,
@@ -321,12 +328,14 @@ mod tests {
     use super::*;
 
     fn view() -> JobView {
-        let id: JobId = "0".repeat(52).parse().unwrap_or_else(|_| panic!("52 zeros are an id"));
+        let id: JobId = "0".repeat(56).parse().unwrap_or_else(|_| panic!("56 zeros are an id"));
         JobView {
             id,
             status: JobState::Succeeded,
             created_at: Timestamp::from_micros(1_700_000_000_000_001),
             deadline: Timestamp::from_millis(1_700_000_030_000),
+            position: Some(3),
+            estimated_start: Some(Timestamp::from_millis(1_700_000_000_500)),
             completed_at: Some(Timestamp::from_millis(1_700_000_001_000)),
             failure: None,
             outputs: Some(vec![
@@ -353,7 +362,7 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(value["created_at"], "2023-11-14T22:13:20.000001Z");
-        assert_eq!(value["id"].as_str().unwrap().len(), 52);
+        assert_eq!(value["id"].as_str().unwrap().len(), 56);
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! The job id: a signed capability that says when its job was accepted, until when it may wait, and for whom.
+//! The job id: a signed capability that says when its job was accepted, until when it may wait, for whom, where, and how
+//! long its outcome is kept. So nobody who holds one has to ask anybody else what holds for the job.
 //!
-//! 32 bytes, written as 52 lower-case characters of base32hex (RFC 4648 section 7, no padding), of which bytes and text
+//! 35 bytes, written as 56 lower-case characters of base32hex (RFC 4648 section 7, no padding), of which bytes and text
 //! alike sort by accept time:
 //!
 //! | bytes | what |
@@ -8,9 +9,11 @@
 //! | 0..6 | accepted at, Unix milliseconds, big-endian |
 //! | 6..10 | time to live until the deadline, milliseconds, big-endian |
 //! | 10..14 | tenant tag: the first four bytes of SHA-256 of the tenant id |
-//! | 14..23 | random |
-//! | 23 | number of the key that signed it |
-//! | 24..32 | HMAC-SHA-256 of bytes 0..24 under that key, shortened to eight bytes |
+//! | 14..16 | retention of its outcome, minutes, big-endian |
+//! | 16..18 | queue tag: a hint at the queue it waits in |
+//! | 18..26 | random |
+//! | 26 | number of the key that signed it |
+//! | 27..35 | HMAC-SHA-256 of bytes 0..27 under that key, shortened to eight bytes |
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
@@ -21,7 +24,7 @@ use sha2::Sha256;
 use std::sync::LazyLock;
 use subtle::ConstantTimeEq;
 
-use crate::{digest::Digest, name::TenantId, span::Span, time::Timestamp};
+use crate::{digest::Digest, name::TenantId, retention::Retention, span::Span, subject::QueueTag, time::Timestamp};
 
 static BASE32: LazyLock<Encoding> = LazyLock::new(|| {
     let mut spec = Specification::new();
@@ -29,15 +32,16 @@ static BASE32: LazyLock<Encoding> = LazyLock::new(|| {
     spec.encoding().expect("32 distinct symbols")
 });
 
-/// Random bytes in an id: 2^72 of them a millisecond, a deadline and a tenant.
-pub const RANDOM_BYTES: usize = 9;
+/// Random bytes in an id: 2^64 of them a millisecond, a deadline, a tenant and a queue.
+pub const RANDOM_BYTES: usize = 8;
 /// Characters of a written id.
-pub const TEXT_LENGTH: usize = 52;
-const SIGNED: usize = 24;
+pub const TEXT_LENGTH: usize = 56;
+const BYTES: usize = 35;
+const SIGNED: usize = 27;
 
 /// A job's id. Holding one says nothing: [`JobIdKeys::verify`] tells whether we signed it for this tenant.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct JobId([u8; 32]);
+pub struct JobId([u8; BYTES]);
 
 /// Text or bytes that have not the form of an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -65,16 +69,29 @@ impl JobId {
         self.accepted_at().plus(self.time_to_live().into())
     }
 
+    /// How long its outcome is kept, counted from [`Self::accepted_at`]. Only what we signed has one that is sound.
+    #[must_use]
+    pub fn retention(&self) -> Retention {
+        let minutes = u16::from_be_bytes(self.0[14..16].try_into().expect("two bytes"));
+        Retention::from_minutes(minutes).unwrap_or(Retention::MAX)
+    }
+
+    /// Of which queue it is, but for the tenant group.
+    #[must_use]
+    pub fn queue_tag(&self) -> QueueTag {
+        QueueTag(self.0[16..18].try_into().expect("two bytes"))
+    }
+
     /// Which of a tenant's `buckets` the job's keys are in.
     #[must_use]
     pub fn bucket(&self, buckets: u8) -> u8 {
-        self.0[22] % buckets.max(1)
+        self.0[25] % buckets.max(1)
     }
 
     /// The number of the key that is said to have signed it.
     #[must_use]
     pub const fn key_number(&self) -> u8 {
-        self.0[23]
+        self.0[26]
     }
 }
 
@@ -139,6 +156,10 @@ pub struct Mint {
     pub accepted_at: Timestamp,
     /// How long it may wait.
     pub time_to_live: Span,
+    /// How long its outcome is kept.
+    pub retention: Retention,
+    /// Of which queue it is.
+    pub queue: QueueTag,
     /// Fresh random bytes.
     pub random: [u8; RANDOM_BYTES],
 }
@@ -170,12 +191,14 @@ impl JobIdKeys {
     #[must_use]
     pub fn mint(&self, tenant: &TenantId, mint: Mint) -> JobId {
         let (number, key) = self.0.last_key_value().expect("never empty by construction");
-        let mut id = [0; 32];
+        let mut id = [0; BYTES];
         id[0..6].copy_from_slice(&mint.accepted_at.as_millis().to_be_bytes()[2..]);
         id[6..10].copy_from_slice(&mint.time_to_live.as_millis().to_be_bytes());
         id[10..14].copy_from_slice(&tenant_tag(tenant));
-        id[14..23].copy_from_slice(&mint.random);
-        id[23] = *number;
+        id[14..16].copy_from_slice(&mint.retention.minutes().to_be_bytes());
+        id[16..18].copy_from_slice(&mint.queue.0);
+        id[18..26].copy_from_slice(&mint.random);
+        id[26] = *number;
         let mac = sign(key, &id[..SIGNED]);
         id[SIGNED..].copy_from_slice(&mac);
         JobId(id)

@@ -7,6 +7,8 @@ pub const BUCKETS: u8 = 16;
 
 /// The hash that holds the API keys: id → record.
 pub const API_KEYS: &str = "gm:api-keys";
+/// The hash that holds what is set for single tenants: tenant → settings.
+pub const TENANTS: &str = "gm:tenants";
 /// The hash that knows which keys have signed job ids: number → fingerprint.
 pub const JOB_ID_KEYS: &str = "gm:job-id-keys";
 

@@ -48,7 +48,7 @@ macro_rules! text {
 }
 
 text! {
-    JobId "A job's id." pattern "^[0-9a-v]{52}$";
+    JobId "A job's id." pattern "^[0-9a-v]{56}$";
     Timestamp "A time of RFC 3339, in UTC." format "date-time" example "2026-11-23T08:30:00.000000Z";
     Digest "A SHA-256 digest." pattern "^sha256:[0-9a-f]{64}$";
     ModelName "A model's name." pattern "^[a-z0-9][a-z0-9_-]{0,63}$" example "minilm";

@@ -60,6 +60,19 @@ pub struct Queue {
     pub group: TenantGroup,
 }
 
+/// A hint at a queue, short enough for an id: two queues may have the same one. The tenant group is not in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QueueTag(pub(crate) [u8; 2]);
+
+impl QueueTag {
+    /// The tag of a version's lane.
+    #[must_use]
+    pub fn of(model: &ModelName, version: &VersionName, lane: Lane) -> Self {
+        let digest = Digest::of(format!("{model}={version}={lane}").as_bytes());
+        Self(digest.as_bytes()[..2].try_into().expect("two of 32 bytes"))
+    }
+}
+
 impl Queue {
     /// The queues of a model's version: every lane and group.
     pub fn of_version<'a>(model: &'a ModelName, version: &'a VersionName) -> impl Iterator<Item = Self> + 'a {

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, time::SystemTime};
 
 use gristmill_schemas::{
-    Digest, Failure, FailureCode, Job, JobId, JobIdKeys, JobResult, Lane, Lineage, Outcome, Provenance, Span, TenantId,
-    Tensor, job_id::Mint,
+    Digest, Failure, FailureCode, Job, JobId, JobIdKeys, JobResult, Lane, Lineage, Outcome, Provenance, Retention,
+    Span, TenantId, Tensor, job_id::Mint, subject::QueueTag,
 };
 
 /// The tenant of most tests.
@@ -14,12 +14,14 @@ pub(crate) fn tenant() -> TenantId {
 
 /// A fresh job id of a tenant.
 pub(crate) fn id_of(tenant: &TenantId) -> JobId {
-    let mut random = [0; 9];
+    let mut random = [0; 8];
     getrandom::fill(&mut random).unwrap();
     let keys = JobIdKeys::new([(1, [7; 32])].into()).unwrap();
     let mint = Mint {
         accepted_at: SystemTime::now().into(),
         time_to_live: Span::from_secs(60),
+        retention: Retention::from_minutes(24 * 60).unwrap(),
+        queue: QueueTag::of(&"identity".parse().unwrap(), &"1".parse().unwrap(), Lane::Interactive),
         random,
     };
     keys.mint(tenant, mint)

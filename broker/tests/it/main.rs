@@ -6,6 +6,7 @@
 mod backlog;
 mod bench;
 mod claiming;
+mod dead_inputs;
 mod deliveries;
 mod durability;
 mod jobs;

@@ -15,7 +15,11 @@ async fn accept(bench: &StoreBench, ids: &[JobId]) {
     for id in ids {
         *places.entry(Place::of(id)).or_default() += 1;
     }
-    bench.store.add_queued(&tenant(), &places).await.unwrap();
+    bench
+        .store
+        .add_queued(&tenant(), &places, Duration::from_secs(3600))
+        .await
+        .unwrap();
 }
 
 async fn queued(bench: &StoreBench, later: Duration) -> u64 {

@@ -1,6 +1,6 @@
 //! What the store remembers besides jobs: API keys, keys of job ids, idempotency keys.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use gristmill_broker::{Begun, StoreError, Watch, api_keys::ApiKeyRecord};
 use gristmill_schemas::{Digest, JobIdKeys, KeyId, Timestamp, key};
@@ -10,8 +10,6 @@ use crate::{
     bench::{StoreBench, within},
     jobs::{id, tenant},
 };
-
-const KEEP: Duration = Duration::from_secs(3600);
 
 fn record() -> ApiKeyRecord {
     ApiKeyRecord {
@@ -55,7 +53,7 @@ async fn api_keys_are_read_as_written_and_revoked_once() {
 async fn change_of_the_api_keys_is_hinted_also_after_a_lost_connection() {
     let bench = StoreBench::start().await;
     let watch = Watch::start(&bench.store, &Shutdown::new());
-    let mut changes = watch.api_keys_changed();
+    let mut changes = watch.access_changed();
     within("the connection", changes.changed()).await.unwrap();
     changes.borrow_and_update();
     bench
@@ -105,17 +103,12 @@ async fn idempotency_key_stands_for_one_job_until_it_is_forgotten() {
     let bench = StoreBench::start().await;
     let (store, tenant, first, second) = (&bench.store, tenant(), id(), id());
     let (body, other) = (Digest::of(b"body"), Digest::of(b"other"));
-    let begin = async |body, id| {
-        store
-            .idempotency_begin(&tenant, "order 7", (body, id), KEEP)
-            .await
-            .unwrap()
-    };
+    let begin = async |body, id| store.idempotency_begin(&tenant, "order 7", (body, id)).await.unwrap();
     assert_eq!(begin(body, first).await, Begun::New);
     assert_eq!(begin(body, second).await, Begun::Pending(first));
     assert_eq!(begin(other, second).await, Begun::Mismatch);
     store
-        .idempotency_confirm(&tenant, "order 7", (body, first), KEEP)
+        .idempotency_confirm(&tenant, "order 7", (body, first))
         .await
         .unwrap();
     assert_eq!(begin(body, second).await, Begun::Confirmed(first));
@@ -126,9 +119,7 @@ async fn idempotency_key_stands_for_one_job_until_it_is_forgotten() {
         "confirming keeps the expiry"
     );
     let stranger = "stranger".parse().unwrap();
-    let theirs = store
-        .idempotency_begin(&stranger, "order 7", (body, second), KEEP)
-        .await;
+    let theirs = store.idempotency_begin(&stranger, "order 7", (body, second)).await;
     assert_eq!(theirs, Ok(Begun::New), "a key is its tenant's own");
     store
         .idempotency_forget(&tenant, "order 7", (body, first))
@@ -145,7 +136,7 @@ async fn idempotency_key_stands_for_one_job_until_it_is_forgotten() {
 async fn a_forgotten_idempotency_key_is_free_again() {
     let bench = StoreBench::start().await;
     let (store, job) = (&bench.store, (Digest::of(b"body"), id()));
-    let begun = store.idempotency_begin(&tenant(), "once", job, KEEP).await;
+    let begun = store.idempotency_begin(&tenant(), "once", job).await;
     assert_eq!(begun, Ok(Begun::New));
     store.idempotency_forget(&tenant(), "once", job).await.unwrap();
     assert_eq!(bench.ask::<u64>("DBSIZE").await, 0);
@@ -155,8 +146,8 @@ async fn a_forgotten_idempotency_key_is_free_again() {
 async fn confirming_a_forgotten_idempotency_key_brings_it_back() {
     let bench = StoreBench::start().await;
     let job = (Digest::of(b"body"), id());
-    let confirmed = bench.store.idempotency_confirm(&tenant(), "back", job, KEEP).await;
+    let confirmed = bench.store.idempotency_confirm(&tenant(), "back", job).await;
     assert_eq!(confirmed, Ok(()));
-    let begun = bench.store.idempotency_begin(&tenant(), "back", job, KEEP).await;
+    let begun = bench.store.idempotency_begin(&tenant(), "back", job).await;
     assert_eq!(begun, Ok(Begun::Confirmed(job.1)));
 }

@@ -224,7 +224,7 @@ async fn commit_leaves_outcome_event_and_hint_and_all_keys_expire() {
     let queued = key::queued(&tenant, id.bucket(key::BUCKETS));
     for name in [key::job(&tenant, &id), events, queued] {
         let left: i64 = bench.ask(&format!("PTTL {name}")).await;
-        let retention = i64::try_from(bench.store.retention().as_millis()).unwrap();
+        let retention = i64::try_from(id.retention().as_duration().as_millis()).unwrap();
         assert!(0 < left && left <= retention, "{name}: {left}");
     }
     assert_eq!(bench.ask::<u64>("DBSIZE").await, 3);

@@ -3,18 +3,15 @@
 use std::time::SystemTime;
 
 use anyhow::bail;
-use gristmill_broker::{ServerUrl, Store, StoreArgs, api_keys::ApiKeyRecord};
+use gristmill_broker::{Store, StoreArgs, api_keys::ApiKeyRecord};
 use gristmill_ingest::keys::ApiKey;
-use gristmill_schemas::{KeyId, Span, TenantId, Timestamp};
+use gristmill_schemas::{KeyId, TenantId, Timestamp};
 use serde::Serialize;
 
 use crate::{
     cli::OutputArgs,
     output::{Table, properties},
 };
-
-/// Keys are kept until they are revoked, so any retention will do.
-const UNUSED_RETENTION: Span = Span::from_secs(24 * 3600);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct KeysCommand {
@@ -51,14 +48,8 @@ enum Action {
 
 #[derive(Debug, clap::Args)]
 struct KeyStoreArgs {
-    /// The Redis server
-    #[arg(
-        long,
-        env = "GRISTMILL_REDIS_URL",
-        default_value = "redis://127.0.0.1:6379",
-        value_name = "URL"
-    )]
-    redis_url: ServerUrl,
+    #[command(flatten)]
+    store: StoreArgs,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -110,7 +101,7 @@ impl KeyStoreArgs {
             created_at: SystemTime::now().into(),
             revoked_at: None,
         };
-        self.store()?.put_api_key(&key.id, &record).await?;
+        Store::connect(&self.store)?.put_api_key(&key.id, &record).await?;
         let secret = key.reveal();
         let made = Listed {
             api_key: Some(secret.clone()),
@@ -128,26 +119,19 @@ impl KeyStoreArgs {
     }
 
     async fn list(self) -> anyhow::Result<()> {
-        let keys = self.store()?.api_keys().await?;
+        let keys = Store::connect(&self.store)?.api_keys().await?;
         let keys: Vec<Listed> = keys.into_iter().map(|(id, record)| Listed::new(id, record)).collect();
         self.output.output.print(&keys, || table(&keys))
     }
 
     async fn revoke(self, id: KeyId) -> anyhow::Result<()> {
-        let store = self.store()?;
+        let store = Store::connect(&self.store)?;
         if !store.revoke_api_key(&id, SystemTime::now().into()).await? {
             bail!("there is no API key {id}");
         }
         let record = store.api_keys().await?.remove(&id);
         let revoked: Vec<Listed> = record.map(|record| Listed::new(id, record)).into_iter().collect();
         self.output.output.print(&revoked, || table(&revoked))
-    }
-
-    fn store(&self) -> anyhow::Result<Store> {
-        Ok(Store::connect(&StoreArgs {
-            redis_url: self.redis_url.clone(),
-            retention: UNUSED_RETENTION,
-        })?)
     }
 }
 

@@ -7,4 +7,5 @@ pub(crate) mod keys;
 pub(crate) mod loadtest;
 pub(crate) mod models;
 pub(crate) mod submit;
+pub(crate) mod tenants;
 pub(crate) mod worker;

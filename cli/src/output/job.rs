@@ -27,6 +27,12 @@ fn standing(job: &JobView) -> Vec<(&'static str, String)> {
         Some(completed) => pairs.push(("completed", completed.to_string())),
         None => pairs.push(("deadline", job.deadline.to_string())),
     }
+    if let Some(position) = job.position {
+        pairs.push(("position", format!("about {position} envelopes before it")));
+    }
+    if let Some(start) = job.estimated_start {
+        pairs.push(("begins", format!("about {start}")));
+    }
     if let Some(failure) = &job.failure {
         pairs.push(("failure", format!("{}: {}", failure.code, failure.message)));
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, bail};
 use gristmill_broker::{ServerUrl, Store, StoreArgs, StoreError, api_keys::ApiKeyRecord};
 use gristmill_ingest::keys::ApiKey;
-use gristmill_schemas::{Span, TenantId};
+use gristmill_schemas::TenantId;
 
 use super::data_dir::DevKeyFile;
 use crate::atomic_file;
@@ -14,8 +14,6 @@ use crate::atomic_file;
 pub(super) const TENANT: &str = "dev";
 /// The pause before a store that cannot be reached is asked again.
 const PAUSE: Duration = Duration::from_millis(250);
-/// Keys are kept until they are revoked, so any retention will do.
-const UNUSED_RETENTION: Span = Span::from_secs(24 * 3600);
 
 /// The key in the clear; afterwards the store knows it. Waits for the store.
 ///
@@ -25,7 +23,6 @@ pub(super) async fn ensure(file: &DevKeyFile, redis_url: &ServerUrl) -> anyhow::
     let key = read_or_make(file)?;
     let store = Store::connect(&StoreArgs {
         redis_url: redis_url.clone(),
-        retention: UNUSED_RETENTION,
     })?;
     loop {
         match register(&store, &key).await {

@@ -3,7 +3,7 @@
 use std::{path::Path, process::Output};
 
 use gristmill_servers::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     gristmill::{command, stderr, stdout},
@@ -48,7 +48,7 @@ impl User<'_> {
 }
 
 #[tokio::test]
-async fn people_can_submit_look_cancel_and_administer_keys() {
+async fn people_can_submit_look_cancel_and_administer_keys_and_tenants() {
     let dir = tempfile::tempdir().unwrap();
     let mut up = Instance::start(dir.path(), &[]).await;
     let ready = up.ready().await;
@@ -59,6 +59,7 @@ async fn people_can_submit_look_cancel_and_administer_keys() {
     jobs(&user, dir.path()).await;
     models(&user).await;
     keys(&user).await;
+    tenants(&user).await;
     up.signal(Signal::SIGINT);
     assert_eq!(up.ended().await.code(), Some(0), "{}", up.log());
 }
@@ -119,6 +120,39 @@ async fn models(user: &User<'_>) {
     assert!(
         refused.contains("(deadline_out_of_range, field deadline, limit "),
         "{refused}"
+    );
+}
+
+async fn tenants(user: &User<'_>) {
+    let set = async |flags: &[&str]| user.json(&[&["tenants", "set", "acme"], flags].concat()).await[0].clone();
+    assert_eq!(
+        set(&["--retention", "7days"]).await,
+        json!({"tenant": "acme", "retention": "7days"})
+    );
+    let both = set(&["--max-queued", "0"]).await;
+    assert_eq!(both, json!({"tenant": "acme", "retention": "7days", "max_queued": 0}));
+    let listed = user.succeeds(&["tenants", "list"]).await;
+    assert!(listed.contains("7days") && listed.contains("no limit"), "{listed}");
+    assert_eq!(
+        set(&["--retention", "default", "--max-queued", "default"]).await,
+        json!({"tenant": "acme"})
+    );
+    assert_eq!(
+        user.json(&["tenants", "list"]).await,
+        json!([]),
+        "defaults leave no record"
+    );
+    let unreadable = user.run(&["tenants", "set", "acme", "--retention", "90days"]).await;
+    assert!(
+        stderr(&unreadable).contains("at most 45days"),
+        "{}",
+        stderr(&unreadable)
+    );
+    let idle = user.run(&["tenants", "set", "acme"]).await;
+    assert!(
+        !idle.status.success() && stderr(&idle).contains("--retention <TIME>"),
+        "{}",
+        stderr(&idle)
     );
 }
 

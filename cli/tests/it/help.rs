@@ -5,7 +5,7 @@
 
 use crate::gristmill::{run, stdout};
 
-const COMMANDS: [&[&str]; 21] = [
+const COMMANDS: [&[&str]; 24] = [
     &[],
     &["up"],
     &["ingest"],
@@ -26,6 +26,9 @@ const COMMANDS: [&[&str]; 21] = [
     &["keys", "create"],
     &["keys", "list"],
     &["keys", "revoke"],
+    &["tenants"],
+    &["tenants", "set"],
+    &["tenants", "list"],
     &["loadtest"],
 ];
 

@@ -23,7 +23,7 @@ async fn bad_input_is_refused_by_name_and_costs_little_memory() -> anyhow::Resul
     let foreign_job = stranger.submit(&identity(&[1.0]), 0).await?.id.to_string();
     let known = table::Known {
         key: stack.api_key("sender").await?,
-        forged_job: "0".repeat(52),
+        forged_job: "0".repeat(gristmill_schemas::job_id::TEXT_LENGTH),
         foreign_job,
         max_body_bytes: MAX_BODY_BYTES,
     };

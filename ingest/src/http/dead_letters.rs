@@ -162,7 +162,7 @@ pub(crate) async fn redrive(
         trace,
     };
     let accepted = app.dead_letters.redrive(&id, order).await?;
-    let view = view::of(&accepted.id, &Standing::Queued, false)?;
+    let view = view::of(&accepted.id, &Standing::Queued(None), false)?;
     let mut response = encoded(StatusCode::ACCEPTED, Media::Json, &view);
     if let Ok(location) = HeaderValue::from_str(&view.links.this) {
         response.headers_mut().insert(header::LOCATION, location);

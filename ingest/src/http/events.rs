@@ -117,7 +117,7 @@ impl Follow {
             Next::Status(standing) => {
                 let event = self.event("status", &standing, false).ok()?;
                 let next = match standing {
-                    Standing::Queued => Next::Wait,
+                    Standing::Queued(_) => Next::Wait,
                     Standing::Ended(_) => Next::Outcome(standing),
                 };
                 Some((event.retry(RETRY), next))
@@ -136,8 +136,8 @@ impl Follow {
         loop {
             match self.jobs.wait(&self.tenant, &self.id, MAX_WAIT).await {
                 Ok(standing @ Standing::Ended(_)) => return Some(standing),
-                Ok(Standing::Queued) if self.jobs.shutdown.is_requested() => return None,
-                Ok(Standing::Queued) => {}
+                Ok(Standing::Queued(_)) if self.jobs.shutdown.is_requested() => return None,
+                Ok(Standing::Queued(_)) => {}
                 Err(refusal) => {
                     tracing::debug!(%refusal, "an event stream breaks off");
                     return None;

@@ -75,7 +75,7 @@ pub(crate) async fn lineage(
 ) -> Result<Response<Body>, Reply> {
     let media = Media::accepted(&headers, &[Media::Json])?;
     match app.jobs.standing(&caller.tenant, &id).await? {
-        Standing::Queued => Err(no_outcome_yet().into()),
+        Standing::Queued(_) => Err(no_outcome_yet().into()),
         Standing::Ended(record) => {
             let lineage = record.lineage().map_err(|error| view::unreadable(&error))?;
             Ok(encoded(StatusCode::OK, media, &lineage))

@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn publish_of_unknown_fate_names_the_id() {
-        let id: JobId = "0".repeat(52).parse().unwrap();
+        let id: JobId = "0".repeat(gristmill_schemas::job_id::TEXT_LENGTH).parse().unwrap();
         let refused = Refused {
             refusal: Box::new(Refusal::new(RefusalCode::PublishUnknown, "")),
             id: Some(id),

@@ -119,11 +119,11 @@ async fn standing(app: &App, caller: &Caller, accepted: Accepted, wait: Option<D
     let standing = match wait {
         Some(wait) => app.jobs.wait(tenant, id, wait).await,
         None if accepted.replayed => app.jobs.standing(tenant, id).await,
-        None => Ok(Standing::Queued),
+        None => Ok(Standing::Queued(app.jobs.positions.of(tenant, id))),
     };
     standing.unwrap_or_else(|refusal| {
         tracing::debug!(%refusal, "accepted, and nobody can say more now");
-        Standing::Queued
+        Standing::Queued(None)
     })
 }
 

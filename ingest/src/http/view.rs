@@ -28,13 +28,20 @@ pub(crate) fn of(id: &JobId, standing: &Standing, outputs: bool) -> Result<JobVi
         status: JobState::Queued,
         created_at: id.accepted_at(),
         deadline: id.deadline(),
+        position: None,
+        estimated_start: None,
         completed_at: None,
         failure: None,
         outputs: None,
         links: Links::of(id),
     };
-    let Standing::Ended(record) = standing else {
-        return Ok(view);
+    let record = match standing {
+        Standing::Ended(record) => record,
+        Standing::Queued(position) => {
+            view.position = position.map(|position| position.envelopes_before);
+            view.estimated_start = position.and_then(|position| position.estimated_start);
+            return Ok(view);
+        }
     };
     view.status = record.state;
     view.completed_at = Some(record.committed_at);

@@ -78,20 +78,13 @@ async fn job_whose_publish_had_an_unknown_fate_is_published_again_under_its_id()
     let request = InferRequest::from_json(job().to_string().as_bytes(), 1 << 20).unwrap();
     let body = Digest::of(&request.to_msgpack());
     let id = signed("acme", std::time::Duration::ZERO);
-    let keep = std::time::Duration::from_secs(3600);
-    let begun = stand
-        .store
-        .idempotency_begin(&acme(), "order-1", (body, id), keep)
-        .await;
+    let begun = stand.store.idempotency_begin(&acme(), "order-1", (body, id)).await;
     assert_eq!(begun.unwrap(), Begun::New);
 
     let answer = submit(&stand, "order-1", &job()).await;
     assert_eq!(answer.status(), StatusCode::ACCEPTED);
     assert_eq!(answer.json::<JobView>().await.unwrap().id, id);
     assert_eq!(stand.envelopes().await, 1);
-    let begun = stand
-        .store
-        .idempotency_begin(&acme(), "order-1", (body, id), keep)
-        .await;
+    let begun = stand.store.idempotency_begin(&acme(), "order-1", (body, id)).await;
     assert_eq!(begun.unwrap(), Begun::Confirmed(id));
 }

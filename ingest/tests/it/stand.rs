@@ -6,9 +6,10 @@ use clap::Parser;
 use gristmill_broker::{Settled, Store, StoreArgs, api_keys::ApiKeyRecord};
 use gristmill_ingest::{IngestArgs, Listeners, keys::ApiKey};
 use gristmill_schemas::{
-    JobId, JobIdKeys, JobResult, Lineage, Outcome, Span, TenantId, Timestamp,
+    JobId, JobIdKeys, JobResult, Lane, Lineage, Outcome, Retention, Span, TenantId, Timestamp,
     job_id::{Mint, RANDOM_BYTES},
     key,
+    subject::QueueTag,
 };
 use gristmill_servers::{Durability, Pair};
 use gristmill_telemetry::Shutdown;
@@ -25,7 +26,7 @@ use tokio::{
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The key that signs ids here.
-const JOB_ID_KEY: [u8; 32] = [7; 32];
+pub(crate) const JOB_ID_KEY: [u8; 32] = [7; 32];
 
 #[derive(Parser)]
 struct Command {
@@ -69,7 +70,6 @@ impl Stand {
         let args = arguments(&servers, dir.path(), flags);
         let store = Store::connect(&StoreArgs {
             redis_url: servers.redis.url().into(),
-            retention: args.store.retention,
         })
         .unwrap();
         let key = ApiKey::generate().unwrap();
@@ -150,16 +150,22 @@ impl Stand {
     /// Waits until this ingest listens for hints at a job's end, so that somebody waits for it.
     pub(crate) async fn until_awaited(&self, id: &JobId) {
         let channel = key::hints(&acme(), id);
-        let address = self.servers.redis.url().trim_start_matches("redis://").to_owned();
         until("awaited", async || {
-            let mut stream = TcpStream::connect(&address).await.unwrap();
-            let ask = format!("PUBSUB NUMSUB {channel}\r\nQUIT\r\n");
-            stream.write_all(ask.as_bytes()).await.unwrap();
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).await.unwrap();
+            let answer = self.ask_store(&format!("PUBSUB NUMSUB {channel}")).await;
             answer.contains("\r\n:1\r\n")
         })
         .await;
+    }
+
+    /// What the store answers, as it writes it.
+    pub(crate) async fn ask_store(&self, command: &str) -> String {
+        let address = self.servers.redis.url().trim_start_matches("redis://").to_owned();
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        let ask = format!("{command}\r\nQUIT\r\n");
+        stream.write_all(ask.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
     }
 
     /// What the admin listener answers.
@@ -170,12 +176,7 @@ impl Stand {
 
     /// Says how much memory the store may use.
     pub(crate) async fn limit_store_memory(&self, bytes: u64) {
-        let address = self.servers.redis.url().trim_start_matches("redis://").to_owned();
-        let mut stream = TcpStream::connect(&address).await.unwrap();
-        let ask = format!("CONFIG SET maxmemory {bytes}\r\nQUIT\r\n");
-        stream.write_all(ask.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
+        let answer = self.ask_store(&format!("CONFIG SET maxmemory {bytes}")).await;
         assert!(answer.starts_with("+OK"), "{answer}");
     }
 
@@ -235,16 +236,22 @@ pub(crate) fn job() -> Value {
     })
 }
 
+/// What an id accepted `ago` is made of.
+pub(crate) fn mint(ago: Duration) -> Mint {
+    let now = Timestamp::from(std::time::SystemTime::now());
+    Mint {
+        accepted_at: Timestamp::from_micros(now.as_micros() - ago.as_micros() as u64),
+        time_to_live: Span::from_secs(60),
+        retention: Retention::from_minutes(24 * 60).unwrap(),
+        queue: QueueTag::of(&"identity".parse().unwrap(), &"1".parse().unwrap(), Lane::Interactive),
+        random: [3; RANDOM_BYTES],
+    }
+}
+
 /// An id accepted `ago`, signed by the stand's key or by another.
 pub(crate) fn minted(tenant: &str, ago: Duration, key: [u8; 32]) -> JobId {
     let keys = JobIdKeys::new([(1, key)].into()).unwrap();
-    let now = Timestamp::from(std::time::SystemTime::now());
-    let mint = Mint {
-        accepted_at: Timestamp::from_micros(now.as_micros() - ago.as_micros() as u64),
-        time_to_live: Span::from_secs(60),
-        random: [3; RANDOM_BYTES],
-    };
-    keys.mint(&tenant.parse().unwrap(), mint)
+    keys.mint(&tenant.parse().unwrap(), mint(ago))
 }
 
 /// An id that this stand would have signed.

@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use gristmill_schemas::{InferRequest, JobId, Tensor, api::Output};
+use gristmill_schemas::{InferRequest, JobId, Tensor, api::Output, job_id::TEXT_LENGTH};
 use serde_json::{Value, json};
 
 /// Which fault befalls the job [`VICTIM`].
@@ -119,7 +119,7 @@ impl Lie {
         match self {
             Self::GivesAnIdTwice => Some((StatusCode::ACCEPTED, Json(view(&previous?, "queued"))).into_response()),
             Self::GivesTwoIds if first => {
-                let other = "v".repeat(51) + "0";
+                let other = "v".repeat(TEXT_LENGTH);
                 Some(problem(503, ("publish_unknown", Some(other.parse().unwrap()))))
             }
             Self::DoesNotKnowFirst if first => Some(problem(503, ("publish_unknown", Some(id)))),

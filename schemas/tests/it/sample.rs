@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use gristmill_schemas::{
     Datatype, Digest, Envelope, Failure, FailureCode, InferRequest, Job, JobId, JobIdKeys, JobResult, JobState, Lane,
-    Lineage, ModelName, Outcome, Provenance, Span, TenantId, Tensor, Timestamp,
+    Lineage, ModelName, Outcome, Provenance, Retention, Span, TenantId, Tensor, Timestamp,
     job_id::Mint,
     lineage::{BatchRecord, ModelRecord, Stages, WorkerRecord},
+    subject::QueueTag,
 };
 
 /// 2023-11-14T22:13:20Z and some.
@@ -20,12 +21,14 @@ pub(crate) fn keys() -> JobIdKeys {
     JobIdKeys::new(BTreeMap::from([(3, [7; 32])])).unwrap()
 }
 
-/// An id whose random part is `random` nine times.
+/// An id whose random part is `random` eight times.
 pub(crate) fn job_id(random: u8) -> JobId {
     let mint = Mint {
         accepted_at: Timestamp::from_millis(ACCEPTED),
         time_to_live: Span::from_secs(30),
-        random: [random; 9],
+        retention: Retention::from_minutes(24 * 60).unwrap(),
+        queue: QueueTag::of(&"magika".parse().unwrap(), &"1".parse().unwrap(), Lane::Interactive),
+        random: [random; 8],
     };
     keys().mint(&tenant(), mint)
 }

@@ -5,7 +5,8 @@ use std::{path::Path, time::Duration};
 use clap::Parser;
 use gristmill_broker::{Broker, NatsArgs, Publisher, PublisherArgs, Record, Store, StreamArgs, Work};
 use gristmill_schemas::{
-    Digest, Job, JobId, JobIdKeys, JobResult, JobState, Lane, Provenance, TenantId, Tensor, job_id::Mint,
+    Digest, Job, JobId, JobIdKeys, JobResult, JobState, Lane, Provenance, Retention, TenantId, Tensor, job_id::Mint,
+    subject::QueueTag,
 };
 use gristmill_servers::{Durability, Pair};
 use gristmill_telemetry::{Readiness, Shutdown};
@@ -101,12 +102,14 @@ impl Bench {
     }
 
     fn job(&self, rows: u16, ttl: Duration) -> anyhow::Result<Job> {
-        let mut random = [0; 9];
+        let mut random = [0; 8];
         getrandom::fill(&mut random)?;
         let time_to_live = gristmill_schemas::Span::from_millis(u32::try_from(ttl.as_millis())?);
         let mint = Mint {
             accepted_at: std::time::SystemTime::now().into(),
             time_to_live,
+            retention: Retention::from_minutes(24 * 60).unwrap(),
+            queue: QueueTag::of(&"identity".parse()?, &"1".parse()?, Lane::Interactive),
             random,
         };
         let values: Vec<f32> = (0..rows)

@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use gristmill_schemas::{
-    Digest, Failure, FailureCode, JobId, JobIdKeys, JobState, Lineage, Span, TenantId, Timestamp, job_id::Mint,
+    Digest, Failure, FailureCode, JobId, JobIdKeys, JobState, Lane, Lineage, Retention, Span, TenantId, Timestamp,
+    job_id::Mint, subject::QueueTag,
 };
 
 use super::{Allowance, Evidence, Promise, check};
@@ -44,11 +45,12 @@ impl Story {
 
     fn id(&self, nonce: u64) -> JobId {
         let tenant: TenantId = TENANTS[0].parse().unwrap();
-        let mut random = [0; 9];
-        random[..8].copy_from_slice(&nonce.to_be_bytes());
+        let random = nonce.to_be_bytes();
         let mint = Mint {
             accepted_at: self.began.plus(seconds(1.0)),
             time_to_live: Span::from_secs(60),
+            retention: Retention::from_minutes(24 * 60).unwrap(),
+            queue: QueueTag::of(&"identity".parse().unwrap(), &"1".parse().unwrap(), Lane::Interactive),
             random,
         };
         self.keys.mint(&tenant, mint)
