@@ -1,47 +1,117 @@
-//! A catalog of the small graphs that go wrong in one way each (models/tests/graphs), for stacks that are to meet them.
-//! Each takes and gives as many INT64 as there are rows, named x and y.
+//! Catalogs of the small graphs that go wrong (models/tests/graphs), for stacks that are to meet them.
 
 use std::{fs, path::Path};
 
 use anyhow::Context;
 use gristmill_schemas::{Datatype, Digest, InferRequest, Tensor};
 
-/// Model, version, graph, and how long one run may take.
-const VERSIONS: [(&str, &str, &str, &str); 4] = [
+/// One version of a model of a catalog.
+struct Version {
+    model: &'static str,
+    version: &'static str,
+    graph: &'static str,
+    /// What it takes as x and gives as y.
+    datatype: &'static str,
+    shape: &'static str,
+    max_rows: u64,
+    max_runtime: &'static str,
+    max_queue_delay: &'static str,
+}
+
+/// Of models that go wrong in one way each, and take and give as many INT64 as there are rows.
+const VERSIONS: [Version; 4] = [
     // fails for every x that is not 0 to 15
-    ("pick", "1", "pick", "10s"),
+    version("pick", "1", "pick", "10s"),
     // gives what the first would give for x modulo 16
-    ("pick", "2", "pick_any", "10s"),
+    version("pick", "2", "pick_any", "10s"),
     // runs as many rounds as the largest x says
-    ("spin", "1", "spin", "1s"),
+    version("spin", "1", "spin", "1s"),
     // allocates as many bytes as the largest x says
-    ("allocate", "1", "allocate", "10s"),
+    version("allocate", "1", "allocate", "10s"),
 ];
 
-/// Writes the catalog into a folder and returns the flags that make an ingest or a worker use it.
+/// Of the model that every chaos row asks, in an edition that some rows are poison to.
+const POISONOUS: Version = Version {
+    model: "identity",
+    version: "1",
+    graph: "poisonous",
+    datatype: "FP32",
+    shape: "[-1, -1]",
+    max_rows: 512,
+    max_runtime: "1s",
+    max_queue_delay: "50ms",
+};
+
+const fn version(
+    model: &'static str,
+    version: &'static str,
+    graph: &'static str,
+    max_runtime: &'static str,
+) -> Version {
+    Version {
+        model,
+        version,
+        graph,
+        datatype: "INT64",
+        shape: "[-1]",
+        max_rows: 64,
+        max_runtime,
+        max_queue_delay: "20ms",
+    }
+}
+
+/// Writes a catalog of models that go wrong in one way each into a folder and returns the flags that make an ingest or a
+/// worker use it.
 ///
 /// # Errors
 /// A graph is not there, or the folder cannot be written.
 pub fn install(dir: &Path) -> anyhow::Result<Vec<String>> {
+    write(dir, &VERSIONS)
+}
+
+/// The same with a model named identity that is none for three rows in 500: those that begin with a number that is, modulo
+/// 500, 101 (fails), 102 (never ends) or 103 (allocates without bound).
+///
+/// # Errors
+/// As [`install`].
+pub fn install_poisonous(dir: &Path) -> anyhow::Result<Vec<String>> {
+    write(dir, &[POISONOUS])
+}
+
+fn write(dir: &Path, versions: &[Version]) -> anyhow::Result<Vec<String>> {
     let (models, artifacts) = (dir.join("models"), dir.join("artifacts"));
     fs::create_dir_all(artifacts.join("sha256"))?;
-    for (model, version, graph, max_runtime) in VERSIONS {
-        let graph = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../models/tests/graphs/{graph}.onnx"));
+    for version in versions {
+        let graphs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tests/graphs");
+        let graph = graphs.join(format!("{}.onnx", version.graph));
         let content = fs::read(&graph).with_context(|| graph.display().to_string())?;
         let sha256 = Digest::of(&content).hex();
         fs::write(artifacts.join("sha256").join(&sha256), &content)?;
-        let folder = models.join(model).join(version);
+        let folder = models.join(version.model).join(version.version);
         fs::create_dir_all(&folder)?;
         let alias = "aliases = { default = \"1\" }\n";
-        fs::write(models.join(model).join("model.toml"), alias)?;
-        let manifest = manifest((model, version), (&sha256, content.len()), max_runtime);
-        fs::write(folder.join("manifest.toml"), manifest)?;
+        fs::write(models.join(version.model).join("model.toml"), alias)?;
+        fs::write(
+            folder.join("manifest.toml"),
+            manifest(version, (&sha256, content.len())),
+        )?;
     }
     let flag = |name: &str, path: &Path| [name.to_owned(), path.display().to_string()];
     Ok([flag("--models-dir", &models), flag("--artifacts-dir", &artifacts)].concat())
 }
 
-fn manifest((model, version): (&str, &str), (sha256, bytes): (&str, usize), max_runtime: &str) -> String {
+fn manifest(of: &Version, (sha256, bytes): (&str, usize)) -> String {
+    let Version {
+        model,
+        version,
+        datatype,
+        shape,
+        max_rows,
+        max_runtime,
+        max_queue_delay,
+        ..
+    } = of;
+    let one = shape.replace("-1", "1");
     format!(
         r#"schema_version = 1
 name = "{model}"
@@ -54,32 +124,32 @@ bytes = {bytes}
 
 [[inputs]]
 name = "x"
-datatype = "INT64"
-shape = [-1]
+datatype = "{datatype}"
+shape = {shape}
 
 [[outputs]]
 name = "y"
-datatype = "INT64"
-shape = [-1]
+datatype = "{datatype}"
+shape = {shape}
 
 [limits]
-max_rows = 64
+max_rows = {max_rows}
 max_runtime = "{max_runtime}"
 
 [batching]
 max_batch_size = 16
-max_queue_delay = "20ms"
+max_queue_delay = "{max_queue_delay}"
 
 [[example]]
 name = "x"
-datatype = "INT64"
-shape = [1]
+datatype = "{datatype}"
+shape = {one}
 data = [1]
 "#
     )
 }
 
-/// A request for one of these models.
+/// A request for one of the models that go wrong in one way.
 ///
 /// # Panics
 /// The model's name is none.

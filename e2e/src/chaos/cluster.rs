@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use crate::{
     Client, Stack,
     chaos::{caller::Caller, history::History, member::Member, plan::TENANTS, secrets, stores},
+    graphs,
     inject::{Disks, Link},
     stack,
 };
@@ -47,6 +48,8 @@ pub struct Setup {
     pub disks: bool,
     /// How far the clocks of the first ingest and the first worker are off.
     pub clock_shift: Option<ClockShift>,
+    /// Whether the model is the edition that some nonces are poison to.
+    pub poisonous_model: bool,
     /// What Redis is told once everybody has seen that it keeps the level; its next life forgets it.
     pub redis_settings: Vec<(&'static str, &'static str)>,
 }
@@ -65,6 +68,7 @@ impl Default for Setup {
             durability: Durability::PowerLoss,
             disks: false,
             clock_shift: None,
+            poisonous_model: false,
             redis_settings: Vec::new(),
         }
     }
@@ -88,6 +92,7 @@ pub struct Cluster {
     pub disks: Option<Disks>,
     keys: Vec<String>,
     setup: Setup,
+    catalog_flags: Vec<String>,
     dir: TempDir,
 }
 
@@ -100,6 +105,11 @@ impl Cluster {
         let dir = tempfile::tempdir()?;
         let disks = setup.disks.then(|| Disks::mount(dir.path())).transpose()?;
         let servers = Pair::start(setup.durability, dir.path()).await?;
+        let catalog_flags = if setup.poisonous_model {
+            graphs::install_poisonous(dir.path())?
+        } else {
+            Vec::new()
+        };
         let mut cluster = Self {
             ingests: Vec::new(),
             workers: Vec::new(),
@@ -107,6 +117,7 @@ impl Cluster {
             disks,
             keys: Vec::new(),
             setup,
+            catalog_flags,
             dir,
         };
         for number in 1..=2 {
@@ -132,6 +143,7 @@ impl Cluster {
     async fn add_ingest(&mut self, number: usize) -> anyhow::Result<()> {
         let (link, servers) = self.way_to_servers().await?;
         let mut args = Stack::ingest_args(servers, &self.dir.path().join("keys.json"));
+        args.extend_from_slice(&self.catalog_flags);
         args.extend(self.setup.ingest_flags.iter().map(|flag| (*flag).to_owned()));
         args.extend(LOG_LEVEL.map(str::to_owned));
         let shift = self.setup.clock_shift.filter(|_| number == 1).map(|shift| shift.ingest);
@@ -155,6 +167,7 @@ impl Cluster {
         let mut args = vec!["worker".to_owned()];
         let (link, servers) = self.way_to_servers().await?;
         args.extend(servers);
+        args.extend_from_slice(&self.catalog_flags);
         args.extend(WORKER_FLAGS.iter().chain(&LOG_LEVEL).map(|flag| (*flag).to_owned()));
         args.extend(self.setup.worker_flags.iter().map(|flag| (*flag).to_owned()));
         let name = format!("worker-{}", self.workers.len() + 1);

@@ -1,5 +1,5 @@
-//! The suite's own test: defects on purpose, each behind a fail point or a setting of Redis, and the row that has to notice it, by the promise
-//! that it breaks.
+//! The suite's own test: defects on purpose, each behind a fail point or a setting of Redis, and the row that has to notice
+//! it, by the promise that it breaks.
 
 use std::{collections::BTreeMap, time::Duration};
 

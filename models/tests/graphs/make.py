@@ -38,6 +38,7 @@ def main() -> None:
     write("allocate", allocate())
     write("total", total())
     write("every_datatype", every_datatype())
+    write("poisonous", poisonous())
 
 
 def pick():
@@ -111,6 +112,59 @@ def every_datatype():
     inputs = [value(f"x_{name}", kind, ["n", 2]) for name, kind in DATATYPES.items()]
     outputs = [value(f"y_{name}", kind, ["n", 2]) for name, kind in DATATYPES.items()]
     return helper.make_graph(nodes, "every_datatype", inputs, outputs)
+
+
+def poisonous():
+    """x FP32 [n, w] -> y FP32 [n, w]: x itself, unless a row begins with a number that is, modulo 500,
+
+    101: then the whole batch is an error of ONNX Runtime, 102: it never comes to an end, 103: it allocates 32 TiB.
+    """
+    effects = [(101, "place", 16), (102, "rounds", 1 << 62), (103, "bytes", 1 << 45)]
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go_in"], ["go_out"]),
+            helper.make_node("Add", ["sum_in", "one"], ["sum_out"]),
+        ],
+        "round",
+        [value("round", TensorProto.INT64, []), value("go_in", TensorProto.BOOL, []),
+         value("sum_in", TensorProto.INT64, [1])],
+        [value("go_out", TensorProto.BOOL, []), value("sum_out", TensorProto.INT64, [1])],
+        [helper.make_tensor("one", TensorProto.INT64, [1], [1])],
+    )
+    nodes = [helper.make_node("Gather", ["x", "first"], ["number"], axis=1),
+             helper.make_node("Mod", ["number", "modulus"], ["begins"], fmod=1)]
+    for _, name, _ in effects:
+        nodes += [
+            helper.make_node("Equal", ["begins", f"{name}_number"], [f"{name}_rows"]),
+            helper.make_node("Cast", [f"{name}_rows"], [f"{name}_hits"], to=TensorProto.INT64),
+            helper.make_node("ReduceMax", [f"{name}_hits"], [f"{name}_hit"], axes=[0], keepdims=1),
+            helper.make_node("Mul", [f"{name}_hit", f"{name}_factor"], [name]),
+        ]
+    nodes += [
+        helper.make_node("Gather", ["table", "place"], ["looked_up"]),
+        helper.make_node("Squeeze", ["rounds"], ["rounds_scalar"]),
+        helper.make_node("Loop", ["rounds_scalar", "go", "zero"], ["sum"], body=body),
+        helper.make_node("ConstantOfShape", ["bytes"], ["block"],
+                         value=helper.make_tensor("filler", TensorProto.INT8, [1], [0])),
+        helper.make_node("Size", ["block"], ["size"]),
+        helper.make_node("Add", ["sum", "size"], ["work"]),
+        helper.make_node("Add", ["work", "looked_up"], ["all_work"]),
+        helper.make_node("Mul", ["all_work", "zero"], ["nothing"]),
+        helper.make_node("Cast", ["nothing"], ["nothing_float"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["x", "nothing_float"], ["y"]),
+    ]
+    constants = [
+        helper.make_tensor("first", TensorProto.INT64, [], [0]),
+        helper.make_tensor("modulus", TensorProto.FLOAT, [], [500]),
+        helper.make_tensor("table", TensorProto.INT64, [1], [0]),
+        helper.make_tensor("go", TensorProto.BOOL, [], [True]),
+        helper.make_tensor("zero", TensorProto.INT64, [1], [0]),
+    ]
+    for number, name, factor in effects:
+        constants += [helper.make_tensor(f"{name}_number", TensorProto.FLOAT, [], [number]),
+                      helper.make_tensor(f"{name}_factor", TensorProto.INT64, [1], [factor])]
+    return helper.make_graph(nodes, "poisonous", [value("x", TensorProto.FLOAT, ["n", "w"])],
+                             [value("y", TensorProto.FLOAT, ["n", "w"])], constants)
 
 
 def value(name: str, kind: int, shape: list):

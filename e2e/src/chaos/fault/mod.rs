@@ -119,6 +119,7 @@ pub fn all() -> Vec<Box<dyn Fault>> {
         Box::new(crash::Crash::BEFORE_PUBLISH),
         Box::new(crash::Crash::AFTER_PUBLISH),
         Box::new(poison::Poison),
+        Box::new(poison::PoisonousGraph),
         Box::new(slow_run::SlowRun),
         Box::new(power_loss::PowerLoss::NATS),
         Box::new(power_loss::PowerLoss::REDIS),

@@ -112,3 +112,10 @@ impl Disk {
         locked(&self.state).harm
     }
 }
+
+/// A server that waits for a sync could not be ended, and the folder not be unmounted.
+impl Drop for Disk {
+    fn drop(&mut self) {
+        self.cut();
+    }
+}
