@@ -122,7 +122,7 @@ struct Open {
     contradicted: bool,
 }
 
-/// The count in progress. It keeps 32 bytes for every accepted job, and more only for those on their way.
+/// The count in progress. It keeps 35 bytes for every accepted job, and more only for those on their way.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     counts: Counts,

@@ -76,7 +76,7 @@ struct Known {
 
 impl Known {
     fn fresh(&self) -> JobId {
-        format!("{:051}0", self.rows.len() + 1).parse().unwrap()
+        format!("{:0TEXT_LENGTH$}", self.rows.len() + 1).parse().unwrap()
     }
 
     /// The job of a key; a key that comes again gets the same one.
