@@ -51,13 +51,7 @@ pub async fn spawn_all(stack: &Stack, loads: &[(Model, u64, u16)]) -> anyhow::Re
     Ok(tokio::spawn(async move {
         while let Some(report) = running.join_next().await {
             let report = report??;
-            ensure!(
-                report.passed,
-                "{:?}: {:?} {:?}",
-                report.complaints,
-                report.counts,
-                report.troubles
-            );
+            ensure!(report.passed, "{:?}: {:?}", report.complaints, report.loads);
         }
         Ok(())
     }))

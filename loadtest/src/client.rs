@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use bytes::Bytes;
 use gristmill_schemas::{
-    InferRequest, JobId, Tensor,
+    InferRequest, JobId, Lineage, Tensor,
     api::{JobView, Problem, ResultView},
     codec,
 };
@@ -176,16 +176,24 @@ impl Client {
         Ok(view.outputs.into_iter().map(|output| output.0).collect())
     }
 
+    /// A job's lineage, which is JSON whatever else is spoken.
+    pub(crate) async fn lineage(&self, id: &JobId) -> Option<Lineage> {
+        let url = format!("{}/{id}/lineage", self.jobs);
+        let call = self.call(Method::GET, &url, Duration::ZERO);
+        let reply = call.header(header::ACCEPT, "application/json").send().await.ok()?;
+        serde_json::from_slice(&reply.error_for_status().ok()?.bytes().await.ok()?).ok()
+    }
+
     fn call(&self, method: Method, url: &str, wait: Duration) -> RequestBuilder {
         self.http
             .request(method, url)
             .timeout(wait + REPLY_MARGIN)
             .header(header::AUTHORIZATION, self.authorization.clone())
-            .header(header::ACCEPT, self.encoding.media_type())
     }
 
     async fn answer<T: DeserializeOwned>(&self, call: RequestBuilder) -> Result<T, Denial> {
         let no_reply = |error: reqwest::Error| Denial::NoReply(chain(&error));
+        let call = call.header(header::ACCEPT, self.encoding.media_type());
         let reply = call.send().await.map_err(no_reply)?;
         if !reply.status().is_success() {
             return Err(denial(reply).await);

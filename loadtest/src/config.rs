@@ -3,7 +3,9 @@
 use std::{convert::Infallible, fmt, path::PathBuf, str::FromStr};
 
 use gristmill_schemas::{Lane, Span};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use crate::{pace::MOST_IN_FLIGHT, schedule::Arrivals, slo::Slo};
 
 /// All that a load test can be told.
 #[derive(Debug, Clone, clap::Args)]
@@ -17,12 +19,39 @@ pub struct LoadtestArgs {
     /// How much of it.
     #[command(flatten)]
     pub pace: PaceArgs,
+    /// Do what this file says instead (TOML; loadtest/scenarios has some): several loads at once, phase by phase
+    #[arg(
+        long,
+        help_heading = "Work",
+        value_name = "FILE",
+        conflicts_with_all = ["model", "rows", "lane", "deadline", "in_flight", "rate", "arrivals", "jobs", "duration"]
+    )]
+    pub scenario: Option<PathBuf>,
+    /// What is told, and when the test has passed.
+    #[command(flatten)]
+    pub report: ReportArgs,
+}
+
+/// What is told, and when the test has passed.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Report")]
+pub struct ReportArgs {
     /// Jobs that end as failed, expired or cancelled do not fail the test: it still fails on lost, duplicated and wrong ones
-    #[arg(long, help_heading = "Report")]
+    #[arg(long)]
     pub allow_failures: bool,
+    /// What is to be reached, gates in a row: "p99<200ms,errors<0.1%,lost=0,rate>=500". With errors among them, refused and
+    /// failed jobs fail the test only past that gate
+    #[arg(long, value_name = "GATES")]
+    pub slo: Option<Slo>,
     /// Write the report to this file as well, as JSON
-    #[arg(long, help_heading = "Report", value_name = "FILE")]
+    #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Write it to this file as one page with plots
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Compare with the run of this file, which --json has written
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
 }
 
 /// Whom to ask, and with which words.
@@ -70,9 +99,15 @@ pub struct WorkArgs {
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Pace")]
 pub struct PaceArgs {
-    /// Jobs in flight at once
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=8192), value_name = "N")]
-    pub in_flight: u16,
+    /// Jobs in flight at once (16); with --rate the most there may be (8192)
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=i64::from(MOST_IN_FLIGHT)), value_name = "N")]
+    pub in_flight: Option<u16>,
+    /// Jobs a second that begin by the clock, whether or not those before them have ended: an open loop
+    #[arg(long, value_parser = rate, value_name = "N")]
+    pub rate: Option<f64>,
+    /// How they lie within the rate
+    #[arg(long, value_enum, default_value_t, requires = "rate", value_name = "HOW")]
+    pub arrivals: Arrivals,
     /// Jobs in all
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..), value_name = "N")]
     pub jobs: u64,
@@ -82,6 +117,13 @@ pub struct PaceArgs {
     /// How long a job may take to be accepted, and then to end; one that has not ended by then is lost
     #[arg(long, default_value = "60s", value_name = "TIME")]
     pub timeout: Span,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if (0.001..=1e6).contains(&rate) => Ok(rate),
+        _ => Err("expected a number from 0.001 to 1000000".to_owned()),
+    }
 }
 
 /// An API key. Its `Debug` does not show it.
@@ -111,7 +153,7 @@ impl fmt::Debug for ApiKey {
 }
 
 /// How requests and replies are written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Encoding {
     /// MessagePack with raw tensor bytes
@@ -141,7 +183,7 @@ impl Encoding {
 }
 
 /// How the result comes to hand.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Wait {
     /// In the answer to the submission (Prefer: wait), by long-poll if it is not there in time
@@ -163,7 +205,7 @@ impl Wait {
 }
 
 /// Which model the jobs are for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Model {
     /// Rows of numbers, which must come back bit for bit

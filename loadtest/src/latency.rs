@@ -23,6 +23,18 @@ impl Latencies {
         self.0.saturating_record(micros.max(1));
     }
 
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        self.0.reset();
+    }
+
+    /// The curve of quantiles, ever denser towards the slowest: shares of jobs, and the milliseconds that so many stayed below.
+    pub(crate) fn curve(&self) -> Vec<[f64; 2]> {
+        let steps = self.0.iter_quantiles(5);
+        let points = steps.map(|step| [step.quantile(), step.value_iterated_to() as f64 / 1000.0]);
+        points.collect()
+    }
+
     /// In milliseconds; nothing if nothing was recorded.
     pub(crate) fn summary(&self) -> Option<Latency> {
         if self.0.is_empty() {
@@ -33,7 +45,9 @@ impl Latencies {
         Some(Latency {
             p50: at(0.5),
             p90: at(0.9),
+            p95: at(0.95),
             p99: at(0.99),
+            p999: at(0.999),
             max: millis(self.0.max()),
         })
     }

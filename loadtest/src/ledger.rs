@@ -17,10 +17,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use gristmill_schemas::{FailureCode, JobId};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What was counted.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Submissions begun.
     pub submitted: u64,
@@ -71,6 +71,18 @@ impl Counts {
     #[must_use]
     pub fn unsuccessful(&self) -> u64 {
         self.failed.values().sum::<u64>() + self.expired + self.cancelled
+    }
+
+    /// The share of submissions that did not come to the right end, of those that came to any.
+    #[must_use]
+    pub fn error_share(&self) -> f64 {
+        let over = self.submitted - self.unfinished;
+        let right = self.succeeded - self.wrong;
+        if over == 0 {
+            0.0
+        } else {
+            (over - right.min(over)) as f64 / over as f64
+        }
     }
 
     /// Whether every accepted job has ended once, and right.
@@ -203,6 +215,16 @@ impl Ledger {
     /// Whether the server has refused any submission.
     pub(crate) fn has_refusals(&self) -> bool {
         !self.counts.refused.is_empty()
+    }
+
+    /// Submissions and jobs on their way.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.open.len() as u64
+    }
+
+    /// Some of the accepted jobs, whichever.
+    pub(crate) fn sample(&self, most: usize) -> Vec<JobId> {
+        self.accepted.iter().take(most).copied().collect()
     }
 
     /// The count; what is on its way is unfinished.

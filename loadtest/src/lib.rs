@@ -1,35 +1,66 @@
 //! The load tester: a black-box client of the HTTP door that counts what became of every job.
 //!
-//! A closed loop: so many jobs are in flight at once, and each one that ends makes room for the next. Every job carries a
-//! nonce in its inputs, and every answer is held against what that very job must get (`generator`). A job's submission is
-//! repeated under one `Idempotency-Key` until it is answered, so restarts of the server are survived.
+//! | file | what it owns |
+//! |---|---|
+//! | `config`, `scenario`, `plan` | what is to be done, from flags or a file |
+//! | `pace`, `schedule` | when jobs begin: by the ends of those before them (closed loop) or by the clock (open loop) |
+//! | `generator` | what they bring, and what must come back: functions of a nonce |
+//! | `client`, `trial`, `round` | one request, one job, one load |
+//! | `ledger`, `latency`, `timeline`, `tally`, `stages` | what is counted |
+//! | `slo`, `report`, `baseline`, `page` | what it amounts to, for people and machines |
+//!
+//! Every job carries a nonce in its inputs, and every answer is held against what that very job must get. A job's submission
+//! is repeated under one `Idempotency-Key` until it is answered, so restarts of the server are survived.
 //!
 //! What decides is conservation (`ledger`): every accepted job was read back as ended, and none was lost, duplicated or
-//! answered wrongly.
+//! answered wrongly. Latency counts from the moment a job was due: a server that holds up its callers cannot hide it.
 
+mod baseline;
 mod client;
-mod closed_loop;
 mod config;
 mod generator;
 mod latency;
 mod ledger;
+mod pace;
+mod page;
+mod plan;
 mod report;
+mod round;
+mod scenario;
+mod schedule;
+mod slo;
+mod stages;
 mod tally;
+mod timeline;
 mod trial;
 
-use std::future::Future;
+use std::{
+    future::Future,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
+use nix::sys::resource::{UsageWho, getrusage};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
-pub use config::{ApiKey, Encoding, LoadtestArgs, Model, PaceArgs, TargetArgs, Wait, WorkArgs};
+use crate::{plan::Plan, report::Verdict, round::Round};
+
+pub use baseline::Comparison;
+pub use config::{ApiKey, Encoding, LoadtestArgs, Model, PaceArgs, ReportArgs, TargetArgs, Wait, WorkArgs};
 pub use ledger::Counts;
-pub use report::{Latency, Report, Setting};
+pub use report::{Latency, Load, Report, Setting};
+pub use schedule::Arrivals;
+pub use slo::Slo;
+pub use stages::Stage;
+pub use timeline::Step;
 
 /// Runs a load test until its end, or until Ctrl-C, after which what is in flight has a few seconds to end.
 ///
 /// # Errors
-/// The test could not begin (no answer from the server, a key it does not know, references that cannot be told apart) or
-/// the report's file cannot be written. What goes wrong with single jobs is in the report.
+/// The test could not begin (a scenario that cannot be read, no answer from the server, a key it does not know, references
+/// that cannot be told apart) or a file cannot be written. What goes wrong with single jobs is in the report.
 pub async fn run(args: LoadtestArgs) -> anyhow::Result<Report> {
     run_until(args, async {
         if tokio::signal::ctrl_c().await.is_err() {
@@ -44,12 +75,82 @@ pub async fn run(args: LoadtestArgs) -> anyhow::Result<Report> {
 /// # Errors
 /// As [`run`].
 pub async fn run_until(args: LoadtestArgs, interrupt: impl Future<Output = ()>) -> anyhow::Result<Report> {
-    let file = args.json.clone();
-    let report = closed_loop::run(args, interrupt).await?;
-    if let Some(file) = file {
+    let token = CancellationToken::new();
+    let mut testing = std::pin::pin!(test(&args, token.clone()));
+    let report = tokio::select! {
+        report = &mut testing => report,
+        () = interrupt => {
+            token.cancel();
+            testing.await
+        }
+    }?;
+    if let Some(file) = &args.report.json {
         let mut text = serde_json::to_vec_pretty(&report).context("the report as JSON")?;
         text.push(b'\n');
-        std::fs::write(&file, text).with_context(|| format!("write the report to {}", file.display()))?;
+        write(file, &text)?;
+    }
+    if let Some(file) = &args.report.html {
+        let compared = comparison(&args, &report)?;
+        write(file, page::of(&report, compared.as_ref()).as_bytes())?;
     }
     Ok(report)
+}
+
+/// How a report compares with the baseline of the command line, if it names one.
+///
+/// # Errors
+/// The baseline cannot be read.
+pub fn comparison(args: &LoadtestArgs, report: &Report) -> anyhow::Result<Option<Comparison>> {
+    let compared = args
+        .report
+        .baseline
+        .as_deref()
+        .map(|file| Comparison::with(file, report));
+    compared.transpose()
+}
+
+async fn test(args: &LoadtestArgs, interrupt: CancellationToken) -> anyhow::Result<Report> {
+    let plan = Plan::of(args)?;
+    let mut rounds = Vec::new();
+    for load in plan.loads {
+        let name = load.name.clone();
+        let round = Round::prepare(load, args.pace.timeout.into(), &interrupt).await;
+        rounds.push(round.with_context(|| format!("the load {name:?} cannot begin"))?);
+    }
+    let run = rounds.first().map_or_else(String::new, |round| round.tag().to_owned());
+    let (began, cpu) = (Instant::now(), cpu_time());
+    let mut running = JoinSet::new();
+    for (place, round) in rounds.into_iter().enumerate() {
+        let ended = round.run(interrupt.clone());
+        running.spawn(async move { (place, ended.await) });
+    }
+    let mut loads = running.join_all().await;
+    loads.sort_by_key(|(place, _)| *place);
+    let verdict = Verdict {
+        allow_failures: args.report.allow_failures,
+        slo: plan.slo,
+    };
+    Ok(Report::new(
+        (run, plan.description),
+        loads.into_iter().map(|(_, load)| load).collect(),
+        &verdict,
+        (
+            began.elapsed(),
+            cpu_time().saturating_sub(cpu),
+            interrupt.is_cancelled(),
+        ),
+    ))
+}
+
+/// The processor time of this process so far; none if the system does not tell.
+fn cpu_time() -> Duration {
+    let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else {
+        return Duration::ZERO;
+    };
+    let micros = |time: nix::sys::time::TimeVal| time.tv_sec() as u64 * 1_000_000 + time.tv_usec() as u64;
+    Duration::from_micros(micros(usage.user_time()) + micros(usage.system_time()))
+}
+
+fn write(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    std::fs::write(file, bytes).with_context(|| format!("write the report to {}", file.display()))
 }

@@ -3,44 +3,78 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use gristmill_schemas::Lane;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
-    config::{Encoding, LoadtestArgs, Model, Wait},
+    config::{Encoding, Model, Wait},
     ledger::Counts,
+    plan,
+    slo::Slo,
+    stages::Stage,
+    timeline::Step,
 };
 
 /// What a load test found out.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// The run's tag: every `Idempotency-Key` begins with it.
+    /// The run's tag: every `Idempotency-Key` of the first load begins with it.
     pub run: String,
+    /// One sentence of the scenario.
+    pub description: String,
     /// Whether the test passed, [`Self::passed`].
     pub passed: bool,
     /// Why it did not.
     pub complaints: Vec<String>,
+    /// What was to be reached.
+    pub slo: String,
+    /// Seconds from the first submission to the last end.
+    pub elapsed_s: f64,
+    /// Whether the test was ended early.
+    pub interrupted: bool,
+    /// Microseconds of processor time that the load tester itself took for a job.
+    pub cpu_us_per_job: f64,
+    /// What went on at the same time.
+    pub loads: Vec<Load>,
+}
+
+/// What became of one load.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Load {
+    /// What it is called.
+    pub name: String,
     /// What was asked for.
     pub setting: Setting,
     /// Jobs that were run one by one at the start as references; not counted below.
     pub references: u64,
     /// Seconds from the first submission to the last end.
     pub elapsed_s: f64,
-    /// Whether the test was ended early.
-    pub interrupted: bool,
+    /// Jobs begun a second.
+    pub offered_per_s: f64,
     /// Terminal jobs a second.
     pub jobs_per_s: f64,
+    /// Jobs a second that ended right.
+    pub goodput_per_s: f64,
     /// Rows of succeeded jobs a second.
     pub rows_per_s: f64,
-    /// Times of terminal jobs from the first send to the result in hand, repetitions and their pauses included.
+    /// Times of terminal jobs from their due time (in a closed loop: the first send) to the result in hand, repetitions and
+    /// their pauses included.
     pub latency_ms: Option<Latency>,
     /// What became of every job.
     pub counts: Counts,
+    /// Where the time of some jobs went.
+    pub stages: Vec<Stage>,
     /// The first things that went wrong, one line each.
     pub troubles: Vec<String>,
+    /// Shares of jobs, and the milliseconds that so many stayed below.
+    pub latency_curve: Vec<[f64; 2]>,
+    /// What happened when.
+    pub timeline: Vec<Step>,
+    /// How many seconds a step of that is.
+    pub step_s: f64,
 }
 
 /// What was asked for.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Setting {
     /// The server.
     pub url: String,
@@ -54,96 +88,142 @@ pub struct Setting {
     pub encoding: Encoding,
     /// How results came to hand.
     pub wait: Wait,
-    /// Jobs in flight at once.
-    pub in_flight: u16,
-    /// Failed, expired and cancelled jobs were allowed.
-    pub allow_failures: bool,
+    /// How fast the jobs came.
+    pub pace: String,
 }
 
 impl Setting {
-    pub(crate) fn of(args: &LoadtestArgs) -> Self {
+    pub(crate) fn of(load: &plan::Load) -> Self {
         Self {
-            url: args.target.url.clone(),
-            model: args.work.model,
-            rows: args.work.rows,
-            lane: args.work.lane,
-            encoding: args.target.encoding,
-            wait: args.target.wait,
-            in_flight: args.pace.in_flight,
-            allow_failures: args.allow_failures,
+            url: load.target.url.clone(),
+            model: load.work.model,
+            rows: load.work.rows,
+            lane: load.work.lane,
+            encoding: load.target.encoding,
+            wait: load.target.wait,
+            pace: load.pace.words(),
         }
     }
 }
 
 /// Times in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
     /// Half of the jobs were faster.
     pub p50: f64,
     /// Nine of ten were.
     pub p90: f64,
+    /// 95 of 100 were.
+    pub p95: f64,
     /// 99 of 100 were.
     pub p99: f64,
+    /// 999 of 1000 were.
+    pub p999: f64,
     /// The slowest.
     pub max: f64,
 }
 
-/// What [`Report::new`] puts together.
+/// What [`Load::new`] puts together.
 pub(crate) struct Findings {
-    pub(crate) run: String,
+    pub(crate) name: String,
     pub(crate) setting: Setting,
     pub(crate) references: u64,
     pub(crate) elapsed: Duration,
-    pub(crate) interrupted: bool,
-    pub(crate) latency: Option<Latency>,
+    pub(crate) begun: u64,
+    pub(crate) latency_ms: Option<Latency>,
+    pub(crate) curve: Vec<[f64; 2]>,
+    pub(crate) timeline: Vec<Step>,
+    pub(crate) step_s: f64,
+    pub(crate) stages: Vec<Stage>,
     pub(crate) counts: Counts,
     pub(crate) troubles: Vec<String>,
 }
 
-impl Report {
+impl Load {
     pub(crate) fn new(findings: Findings) -> Self {
-        let Findings {
-            setting,
-            counts,
-            elapsed,
-            ..
-        } = findings;
-        let complaints = complaints(&counts, setting.allow_failures);
+        let Findings { counts, elapsed, .. } = findings;
         let per_second = |count: u64| count as f64 / elapsed.as_secs_f64().max(1e-6);
         Self {
-            run: findings.run,
-            passed: complaints.is_empty(),
-            complaints,
+            name: findings.name,
             references: findings.references,
             elapsed_s: elapsed.as_secs_f64(),
-            interrupted: findings.interrupted,
+            offered_per_s: per_second(findings.begun),
             jobs_per_s: per_second(counts.terminal),
-            rows_per_s: per_second(counts.succeeded * u64::from(setting.rows)),
-            latency_ms: findings.latency,
-            setting,
-            counts,
+            goodput_per_s: per_second(counts.succeeded - counts.wrong),
+            rows_per_s: per_second(counts.succeeded * u64::from(findings.setting.rows)),
+            latency_ms: findings.latency_ms,
+            setting: findings.setting,
+            stages: findings.stages,
             troubles: findings.troubles,
+            latency_curve: findings.curve,
+            timeline: findings.timeline,
+            step_s: findings.step_s,
+            counts,
+        }
+    }
+}
+
+/// What a test is held against.
+#[derive(Debug, Clone)]
+pub(crate) struct Verdict {
+    pub(crate) allow_failures: bool,
+    pub(crate) slo: Slo,
+}
+
+impl Report {
+    pub(crate) fn new(
+        (run, description): (String, String),
+        loads: Vec<Load>,
+        verdict: &Verdict,
+        (elapsed, cpu, interrupted): (Duration, Duration, bool),
+    ) -> Self {
+        let mut complaints = Vec::new();
+        for load in &loads {
+            let mut own = complaints_of(&load.counts, verdict);
+            own.extend(verdict.slo.missed(load));
+            let named = |complaint: String| match loads.len() {
+                1 => complaint,
+                _ => format!("{}: {complaint}", load.name),
+            };
+            complaints.extend(own.into_iter().map(named));
+        }
+        let jobs: u64 = loads.iter().map(|load| load.counts.terminal).sum();
+        Self {
+            run,
+            description,
+            passed: complaints.is_empty(),
+            complaints,
+            slo: verdict.slo.to_string(),
+            elapsed_s: elapsed.as_secs_f64(),
+            interrupted,
+            cpu_us_per_job: cpu.as_secs_f64() * 1e6 / jobs.max(1) as f64,
+            loads,
         }
     }
 
     /// Whether every accepted job ended once and right, nothing was left without an answer and, unless that was allowed,
-    /// nothing failed. A test in which nothing was accepted shows nothing, and has not passed.
+    /// nothing failed; and every gate was reached. A test in which nothing was accepted shows nothing, and has not passed.
     #[must_use]
     pub const fn passed(&self) -> bool {
         self.passed
     }
 }
 
-/// All that keeps a test from passing.
-fn complaints(counts: &Counts, allow_failures: bool) -> Vec<String> {
-    let failures = if allow_failures { 0 } else { counts.unsuccessful() };
+/// All that keeps a load from passing, but for its gates.
+fn complaints_of(counts: &Counts, verdict: &Verdict) -> Vec<String> {
+    // who has said how many errors there may be has said it of these
+    let gated = verdict.slo.gates_errors();
+    let unless = |allowed: bool, count: u64| if allowed { 0 } else { count };
     let rows = [
         (counts.lost_in_all(), "lost"),
         (counts.duplicated, "duplicated"),
         (counts.wrong, "wrong"),
-        (failures, "failed, expired or cancelled"),
-        (counts.refused_in_all(), "refused"),
-        (counts.given_up, "given up: no answer in time"),
+        (
+            unless(verdict.allow_failures || gated, counts.unsuccessful()),
+            "failed, expired or cancelled",
+        ),
+        (unless(gated, counts.refused_in_all()), "refused"),
+        (unless(gated, counts.given_up), "given up: no answer in time"),
         (counts.unfinished, "unfinished"),
     ];
     let found = rows.into_iter().filter(|(count, _)| *count > 0);
@@ -162,50 +242,95 @@ fn complaints(counts: &Counts, allow_failures: bool) -> Vec<String> {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (setting, counts) = (&self.setting, &self.counts);
-        row(f, "run", format_args!("{} against {}", self.run, setting.url))?;
+        if !self.description.is_empty() {
+            row(f, "scenario", &self.description)?;
+        }
+        for load in &self.loads {
+            if self.loads.len() > 1 {
+                writeln!(f, "\n{}", load.name)?;
+            }
+            load.fmt(f)?;
+        }
+        if self.loads.len() > 1 {
+            writeln!(f)?;
+        }
+        let ended = if self.interrupted { ", ended early" } else { "" };
+        row(
+            f,
+            "run",
+            format_args!(
+                "{}, {:.2} s{ended}, {:.0} µs of processor time a job in the load tester itself",
+                self.run, self.elapsed_s, self.cpu_us_per_job
+            ),
+        )?;
+        if !self.slo.is_empty() {
+            row(f, "gates", &self.slo)?;
+        }
+        if self.passed {
+            let terminal: u64 = self.loads.iter().map(|load| load.counts.terminal).sum();
+            row(f, "verdict", format_args!("passed: {terminal} accepted = terminal"))
+        } else {
+            row(f, "verdict", format_args!("NOT PASSED: {}", self.complaints.join("; ")))
+        }
+    }
+}
+
+impl fmt::Display for Load {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let setting = &self.setting;
         let words = [setting.encoding.as_str(), setting.wait.as_str(), setting.lane.as_str()].join(", ");
         let (model, rows) = (setting.model.as_str(), setting.rows);
+        row(f, "server", &setting.url)?;
         row(
             f,
             "setting",
-            format_args!("{model}, {rows} rows a job, {} in flight, {words}", setting.in_flight),
+            format_args!("{model}, {rows} rows a job, {}, {words}", setting.pace),
         )?;
         row(
             f,
             "references",
             format_args!("{} jobs, not counted below", self.references),
         )?;
-        let ended = if self.interrupted { ", ended early" } else { "" };
-        row(f, "elapsed", format_args!("{:.2} s{ended}", self.elapsed_s))?;
         row(
             f,
             "rate",
-            format_args!("{:.1} jobs/s, {:.1} rows/s", self.jobs_per_s, self.rows_per_s),
+            format_args!(
+                "{:.1} jobs/s begun, {:.1} ended, {:.1} rows/s",
+                self.offered_per_s, self.jobs_per_s, self.rows_per_s
+            ),
         )?;
-        if let Some(Latency { p50, p90, p99, max }) = self.latency_ms {
+        if let Some(Latency {
+            p50,
+            p90,
+            p99,
+            p999,
+            max,
+            ..
+        }) = self.latency_ms
+        {
             row(
                 f,
                 "latency",
-                format_args!("p50 {p50:.1}  p90 {p90:.1}  p99 {p99:.1}  max {max:.1} ms"),
+                format_args!("p50 {p50:.1}  p90 {p90:.1}  p99 {p99:.1}  p99.9 {p999:.1}  max {max:.1} ms"),
             )?;
+        }
+        if !self.stages.is_empty() {
+            let stages: Vec<String> = self
+                .stages
+                .iter()
+                .map(|stage| format!("{} {:.1}", stage.name, stage.p50_ms))
+                .collect();
+            row(f, "stages", format_args!("p50 in ms: {}", stages.join(", ")))?;
         }
         self.conservation(f)?;
         for trouble in &self.troubles {
             row(f, "trouble", trouble)?;
         }
-        match self.passed {
-            true => row(
-                f,
-                "verdict",
-                format_args!("passed: {} accepted = terminal", counts.accepted),
-            ),
-            false => row(f, "verdict", format_args!("NOT PASSED: {}", self.complaints.join("; "))),
-        }
+        Ok(())
     }
 }
 
-impl Report {
+impl Load {
     fn conservation(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts = &self.counts;
         row(f, "submitted", counts.submitted)?;
@@ -245,8 +370,39 @@ impl fmt::Display for ByCode<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// A load of which only this is known.
+    pub(crate) fn load(counts: Counts) -> Load {
+        Load::new(Findings {
+            name: "load".to_owned(),
+            setting: Setting {
+                url: String::new(),
+                model: Model::Identity,
+                rows: 1,
+                lane: Lane::Interactive,
+                encoding: Encoding::Json,
+                wait: Wait::Prefer,
+                pace: String::new(),
+            },
+            references: 0,
+            elapsed: Duration::from_secs(10),
+            begun: counts.submitted,
+            latency_ms: None,
+            curve: Vec::new(),
+            timeline: Vec::new(),
+            step_s: 1.0,
+            stages: Vec::new(),
+            counts,
+            troubles: Vec::new(),
+        })
+    }
+
+    fn complaints(counts: &Counts, allow_failures: bool) -> Vec<String> {
+        let slo = Slo::default();
+        complaints_of(counts, &Verdict { allow_failures, slo })
+    }
 
     fn sound() -> Counts {
         Counts {

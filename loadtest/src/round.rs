@@ -1,11 +1,10 @@
-//! The closed loop: so many jobs in flight, each end makes room for the next, until all are done or time is up.
+//! One load from its references to its last end: jobs begin one after another's end, or by the clock.
 
 use std::{
-    future::Future,
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -13,16 +12,21 @@ use std::{
 use anyhow::{Context, bail};
 use gristmill_schemas::{InferRequest, Tensor};
 use tokio::{
+    sync::Semaphore,
     task::JoinSet,
-    time::{Instant, timeout},
+    time::{Instant, sleep_until, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     client::{Client, Submission, WAIT},
-    config::{LoadtestArgs, PaceArgs, Wait},
+    config::Wait,
     generator::{self, Generator},
     ledger::Ending,
-    report::{Findings, Report, Setting},
+    pace::Pace,
+    plan::Load,
+    report::{self, Findings, Setting},
+    stages,
     tally::Tally,
     trial::{Answer, Trial},
 };
@@ -30,114 +34,79 @@ use crate::{
 /// How long jobs in flight may take to end after an interrupt.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// Runs a load test to its end or to the interrupt.
-///
-/// # Errors
-/// The references could not be run.
-pub(crate) async fn run(args: LoadtestArgs, interrupt: impl Future<Output = ()>) -> anyhow::Result<Report> {
-    let mut tag = [0; 4];
-    getrandom::fill(&mut tag).map_err(|error| anyhow::anyhow!("random bytes: {error}"))?;
-    let tag = u32::from_le_bytes(tag);
-    let mut interrupt = pin!(interrupt);
-    let mut round = Round {
-        client: Client::new(&args.target, args.pace.in_flight.into())?,
-        generator: generator::of(&args.work, tag),
-        tally: Tally::new(),
-        tag: format!("{tag:08x}"),
-        args,
-    };
-    let references = tokio::select! {
-        learnt = round.learn() => learnt?,
-        () = &mut interrupt => bail!("ended before the references were there"),
-    };
-    let (round, started) = (Arc::new(round), Instant::now());
-    let supply = Arc::new(Supply::new(&round.args.pace, started));
-    let interrupted = fly(&round, &supply, interrupt).await;
-    let (counts, latency, troubles) = round.tally.read();
-    Ok(Report::new(Findings {
-        run: round.tag.clone(),
-        setting: Setting::of(&round.args),
-        references,
-        elapsed: started.elapsed(),
-        interrupted,
-        latency,
-        counts,
-        troubles,
-    }))
-}
-
-/// Keeps jobs in flight until the supply is used up; tells whether it was interrupted.
-async fn fly(round: &Arc<Round>, supply: &Arc<Supply>, interrupt: impl Future<Output = ()>) -> bool {
-    let mut lines = JoinSet::new();
-    for _ in 0..round.args.pace.in_flight {
-        let (round, supply) = (Arc::clone(round), Arc::clone(supply));
-        lines.spawn(async move {
-            while let Some(nonce) = supply.next() {
-                if !round.job(nonce).await {
-                    supply.close();
-                }
-            }
-        });
-    }
-    let all = async { while lines.join_next().await.is_some() {} };
-    let mut all = pin!(all);
-    tokio::select! {
-        () = &mut all => false,
-        () = interrupt => {
-            supply.close();
-            // what has not ended by then is unfinished: its task ends with the set
-            let _ = timeout(DRAIN, all).await;
-            true
-        }
-    }
-}
-
-/// Which jobs there still are to be submitted.
+/// One load of a test.
 #[derive(Debug)]
-struct Supply {
-    next: AtomicU64,
-    closed: AtomicBool,
-    jobs: u64,
-    until: Option<Instant>,
-}
-
-impl Supply {
-    fn new(pace: &PaceArgs, now: Instant) -> Self {
-        let until = pace.duration.map(|duration| now + duration.as_duration());
-        Self {
-            next: AtomicU64::new(0),
-            closed: AtomicBool::new(false),
-            jobs: if until.is_some() { u64::MAX } else { pace.jobs },
-            until,
-        }
-    }
-
-    /// The next job's nonce.
-    fn next(&self) -> Option<u64> {
-        let over = self.closed.load(Ordering::Relaxed) || self.until.is_some_and(|until| Instant::now() >= until);
-        if over {
-            return None;
-        }
-        let nonce = self.next.fetch_add(1, Ordering::Relaxed);
-        (nonce < self.jobs).then_some(nonce)
-    }
-
-    fn close(&self) {
-        self.closed.store(true, Ordering::Relaxed);
-    }
-}
-
-/// One load test.
-#[derive(Debug)]
-struct Round {
-    args: LoadtestArgs,
+pub(crate) struct Round {
+    load: Load,
     client: Client,
     generator: Box<dyn Generator>,
     tally: Tally,
     tag: String,
+    /// What decides where something is left to chance.
+    seed: u64,
+    references: u64,
+    patience: Duration,
 }
 
 impl Round {
+    /// Prepares a load and runs its references, one by one.
+    ///
+    /// # Errors
+    /// The references could not be run.
+    pub(crate) async fn prepare(load: Load, patience: Duration, interrupt: &CancellationToken) -> anyhow::Result<Self> {
+        let mut tag = [0; 4];
+        getrandom::fill(&mut tag).map_err(|error| anyhow::anyhow!("random bytes: {error}"))?;
+        let tag = u32::from_le_bytes(tag);
+        let mut round = Self {
+            client: Client::new(&load.target, load.pace.in_flight().into())?,
+            generator: generator::of(&load.work, tag),
+            tally: Tally::new(),
+            tag: format!("{tag:08x}"),
+            seed: tag.into(),
+            references: 0,
+            patience,
+            load,
+        };
+        let learnt = interrupt.run_until_cancelled(round.learn()).await;
+        round.references = learnt.context("ended before the references were there")??;
+        Ok(round)
+    }
+
+    /// Every `Idempotency-Key` begins with it.
+    pub(crate) fn tag(&self) -> &str {
+        &self.tag
+    }
+
+    /// Runs the load to its end or to the interrupt.
+    pub(crate) async fn run(self, interrupt: CancellationToken) -> report::Load {
+        let round = Arc::new(self);
+        let supply = Arc::new(Supply::new(&round.load.pace, interrupt));
+        match round.load.pace.beginnings(round.seed) {
+            None => fly_by_ends(&round, &supply).await,
+            Some(beginnings) => fly_by_the_clock(&round, &supply, beginnings).await,
+        }
+        let elapsed = supply.began.elapsed();
+        let sample = round.tally.with(|ledger| ledger.sample(stages::SAMPLE));
+        let stages = stages::of(&round.client, &sample).await;
+        round.tally.read(|pages| {
+            let (timeline, step_s) = pages.timeline.read();
+            report::Load::new(Findings {
+                name: round.load.name.clone(),
+                setting: Setting::of(&round.load),
+                references: round.references,
+                elapsed,
+                begun: supply.begun(),
+                latency_ms: pages.latencies.summary(),
+                curve: pages.latencies.curve(),
+                timeline,
+                step_s,
+                stages,
+                counts: pages.ledger.counts(),
+                troubles: pages.troubles.clone(),
+            })
+        })
+    }
+
     /// Runs the references one by one; tells how many there were.
     async fn learn(&mut self) -> anyhow::Result<u64> {
         let mut answers = Vec::new();
@@ -159,12 +128,13 @@ impl Round {
         match self.trial(&tally, index).run(&submission).await {
             Some(Answer::Succeeded(outputs)) => Ok(outputs),
             Some(other) => bail!("the job ended otherwise: {other:?}"),
-            None => bail!("{}", tally.read().2.join("; ")),
+            None => bail!("{}", tally.read(|pages| pages.troubles.join("; "))),
         }
     }
 
-    /// Runs one job of the test. False if the server does not take jobs like it: the next ones would fare no better.
-    async fn job(&self, nonce: u64) -> bool {
+    /// Runs one job of the test, whose time has come at `due`. False if the server does not take jobs like it: the next ones
+    /// would fare no better.
+    async fn job(&self, nonce: u64, due: Instant, began: Instant) -> bool {
         self.tally.with(|ledger| ledger.submitted(nonce));
         let submission = match self.submission(format!("{}-{nonce}", self.tag), self.generator.inputs(nonce)) {
             Ok(submission) => submission,
@@ -173,17 +143,16 @@ impl Round {
                 return false;
             }
         };
-        let sent = Instant::now();
         let answer = self.trial(&self.tally, nonce).run(&submission).await;
-        match answer {
-            Some(answer) => {
-                self.tally.took(sent.elapsed());
-                let ending = self.judge(nonce, answer);
-                self.tally.with(|ledger| ledger.ended(nonce, &ending));
-                true
-            }
-            None => !self.tally.with(|ledger| ledger.has_refusals()),
-        }
+        let took = due.elapsed();
+        let Some(answer) = answer else {
+            self.tally.over(began.elapsed(), None, true);
+            return !self.tally.with(|ledger| ledger.has_refusals());
+        };
+        let ending = self.judge(nonce, answer);
+        self.tally.with(|ledger| ledger.ended(nonce, &ending));
+        self.tally.over(began.elapsed(), Some(took), ending != Ending::Right);
+        true
     }
 
     fn judge(&self, nonce: u64, answer: Answer) -> Ending {
@@ -203,14 +172,14 @@ impl Round {
     }
 
     fn submission(&self, idempotency_key: String, inputs: Vec<Tensor>) -> anyhow::Result<Submission> {
-        let work = &self.args.work;
+        let work = &self.load.work;
         let model = work.model.as_str().parse().context("the model's name")?;
         let mut request = InferRequest::new(model, inputs);
         (request.lane, request.deadline) = (work.lane, work.deadline);
         Ok(Submission {
             body: self.client.encode(&request),
             idempotency_key,
-            prefer_wait: (self.args.target.wait == Wait::Prefer).then_some(WAIT.as_secs()),
+            prefer_wait: (self.load.target.wait == Wait::Prefer).then_some(WAIT.as_secs()),
         })
     }
 
@@ -219,7 +188,114 @@ impl Round {
             client: &self.client,
             tally,
             nonce,
-            patience: self.args.pace.timeout.into(),
+            patience: self.patience,
         }
+    }
+}
+
+/// Keeps jobs in flight until the supply is used up or there was an interrupt.
+async fn fly_by_ends(round: &Arc<Round>, supply: &Arc<Supply>) {
+    let mut lines = JoinSet::new();
+    for _ in 0..round.load.pace.in_flight() {
+        let (round, supply) = (Arc::clone(round), Arc::clone(supply));
+        lines.spawn(async move {
+            while let Some(nonce) = supply.next() {
+                if !round.job(nonce, Instant::now(), supply.began).await {
+                    supply.close();
+                }
+            }
+        });
+    }
+    ended(lines, supply).await;
+}
+
+/// Begins jobs at their times. One whose time has come while there is no place for it begins late, and its latency shows it.
+async fn fly_by_the_clock(
+    round: &Arc<Round>,
+    supply: &Arc<Supply>,
+    beginnings: Box<dyn Iterator<Item = Duration> + Send>,
+) {
+    let places = Arc::new(Semaphore::new(round.load.pace.in_flight().into()));
+    let mut lines = JoinSet::new();
+    for at in beginnings {
+        let due = supply.began + at;
+        let place = async {
+            sleep_until(due).await;
+            Arc::clone(&places).acquire_owned().await
+        };
+        let Some(Ok(place)) = supply.closed.run_until_cancelled(place).await else {
+            break;
+        };
+        let Some(nonce) = supply.next() else { break };
+        let (round, supply) = (Arc::clone(round), Arc::clone(supply));
+        lines.spawn(async move {
+            if !round.job(nonce, due, supply.began).await {
+                supply.close();
+            }
+            drop(place);
+        });
+        while lines.try_join_next().is_some() {}
+    }
+    ended(lines, supply).await;
+}
+
+/// Waits for what is in flight; after an interrupt only for a while: what has not ended then is unfinished.
+async fn ended(mut lines: JoinSet<()>, supply: &Supply) {
+    let all = async { while lines.join_next().await.is_some() {} };
+    let mut all = pin!(all);
+    tokio::select! {
+        () = &mut all => {}
+        () = supply.interrupt.cancelled() => {
+            supply.close();
+            let _ = timeout(DRAIN, all).await;
+        }
+    }
+}
+
+/// Which jobs there still are to be submitted.
+#[derive(Debug)]
+struct Supply {
+    began: Instant,
+    next: AtomicU64,
+    jobs: u64,
+    until: Option<Instant>,
+    interrupt: CancellationToken,
+    /// By the interrupt too.
+    closed: CancellationToken,
+}
+
+impl Supply {
+    fn new(pace: &Pace, interrupt: CancellationToken) -> Self {
+        let began = Instant::now();
+        let (jobs, duration) = match pace {
+            Pace::Closed { jobs, duration, .. } => (*jobs, *duration),
+            Pace::Open { .. } | Pace::Trace { .. } => (None, None),
+        };
+        Self {
+            began,
+            next: AtomicU64::new(0),
+            jobs: jobs.unwrap_or(u64::MAX),
+            until: duration.map(|duration| began + duration),
+            closed: interrupt.child_token(),
+            interrupt,
+        }
+    }
+
+    /// The next job's nonce.
+    fn next(&self) -> Option<u64> {
+        if self.closed.is_cancelled() || self.until.is_some_and(|until| Instant::now() >= until) {
+            return None;
+        }
+        let nonce = self.next.fetch_add(1, Ordering::Relaxed);
+        (nonce < self.jobs).then_some(nonce)
+    }
+
+    /// How many jobs have begun.
+    fn begun(&self) -> u64 {
+        self.next.load(Ordering::Relaxed).min(self.jobs)
+    }
+
+    fn close(&self) {
+        self.closed.cancel();
     }
 }

@@ -1,4 +1,4 @@
-//! What the jobs in flight write down together: the ledger, the times, and the first troubles.
+//! What the jobs in flight write down together: the ledger, the times, the seconds, and the first troubles.
 
 use std::{
     fmt,
@@ -6,11 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{
-    latency::Latencies,
-    ledger::{Counts, Ledger},
-    report::Latency,
-};
+use crate::{latency::Latencies, ledger::Ledger, timeline::Timeline};
 
 /// Troubles that are told one by one; all of them are counted.
 const TOLD: usize = 10;
@@ -19,11 +15,13 @@ const TOLD: usize = 10;
 #[derive(Debug)]
 pub(crate) struct Tally(Mutex<Pages>);
 
+/// What is in it.
 #[derive(Debug)]
-struct Pages {
-    ledger: Ledger,
-    latencies: Latencies,
-    troubles: Vec<String>,
+pub(crate) struct Pages {
+    pub(crate) ledger: Ledger,
+    pub(crate) latencies: Latencies,
+    pub(crate) timeline: Timeline,
+    pub(crate) troubles: Vec<String>,
 }
 
 impl Tally {
@@ -31,6 +29,7 @@ impl Tally {
         Self(Mutex::new(Pages {
             ledger: Ledger::default(),
             latencies: Latencies::new(),
+            timeline: Timeline::new(),
             troubles: Vec::new(),
         }))
     }
@@ -40,9 +39,14 @@ impl Tally {
         write(&mut self.pages().ledger)
     }
 
-    /// Notes the time from a job's first send to its result in hand.
-    pub(crate) fn took(&self, time: Duration) {
-        self.pages().latencies.record(time);
+    /// A job's story is over, at a time counted from the load's beginning: after so long, if it came to its end.
+    pub(crate) fn over(&self, at: Duration, took: Option<Duration>, is_error: bool) {
+        let mut pages = self.pages();
+        if let Some(took) = took {
+            pages.latencies.record(took);
+        }
+        let in_flight = pages.ledger.in_flight();
+        pages.timeline.note(at, took, is_error, in_flight);
     }
 
     /// Notes what went wrong, if it is among the first.
@@ -54,9 +58,8 @@ impl Tally {
     }
 
     /// All that was written down.
-    pub(crate) fn read(&self) -> (Counts, Option<Latency>, Vec<String>) {
-        let pages = self.pages();
-        (pages.ledger.counts(), pages.latencies.summary(), pages.troubles.clone())
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&Pages) -> T) -> T {
+        read(&self.pages())
     }
 
     fn pages(&self) -> std::sync::MutexGuard<'_, Pages> {

@@ -12,8 +12,11 @@ pub(crate) struct LoadtestCommand {
 
 impl LoadtestCommand {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
-        let report = Box::pin(gristmill_loadtest::run(self.args)).await?;
+        let report = Box::pin(gristmill_loadtest::run(self.args.clone())).await?;
         print!("{report}");
+        if let Some(compared) = gristmill_loadtest::comparison(&self.args, &report)? {
+            print!("{compared}");
+        }
         if report.passed() { Ok(()) } else { Err(NotPassed.into()) }
     }
 }

@@ -4,7 +4,9 @@
 
 mod liar;
 
-use gristmill_loadtest::{Encoding, LoadtestArgs, Model, PaceArgs, Report, TargetArgs, Wait, WorkArgs};
+use gristmill_loadtest::{
+    Arrivals, Encoding, LoadtestArgs, Model, PaceArgs, Report, ReportArgs, TargetArgs, Wait, WorkArgs,
+};
 use gristmill_schemas::{Lane, Span};
 
 use liar::Lie;
@@ -13,6 +15,11 @@ const JOBS: u64 = 40;
 
 /// Runs a test of [`JOBS`] jobs against a server with one fault, which befalls job 7 alone.
 async fn tested(lie: Lie, wait: Wait) -> Report {
+    tested_at(lie, wait, None).await
+}
+
+/// The same by the clock.
+async fn tested_at(lie: Lie, wait: Wait, rate: Option<f64>) -> Report {
     let args = LoadtestArgs {
         target: TargetArgs {
             url: liar::serve(lie).await,
@@ -28,13 +35,19 @@ async fn tested(lie: Lie, wait: Wait) -> Report {
         },
         pace: PaceArgs {
             // which job came before another is certain only one by one
-            in_flight: if lie == Lie::GivesAnIdTwice { 1 } else { 4 },
+            in_flight: Some(if lie == Lie::GivesAnIdTwice || rate.is_some() {
+                1
+            } else {
+                4
+            }),
+            rate,
+            arrivals: Arrivals::Poisson,
             jobs: JOBS,
             duration: None,
             timeout: Span::from_millis(if lie == Lie::NeverEnds { 3000 } else { 20_000 }),
         },
-        allow_failures: false,
-        json: None,
+        scenario: None,
+        report: ReportArgs::default(),
     };
     gristmill_loadtest::run_until(args, std::future::pending())
         .await
@@ -52,13 +65,29 @@ async fn honest_server_passes_by_both_ways_of_waiting() {
     for wait in [Wait::Prefer, Wait::LongPoll] {
         let report = tested(Lie::None, wait).await;
         assert!(report.passed(), "{report}");
-        let counts = &report.counts;
+        let counts = &report.loads[0].counts;
         assert_eq!(
             (counts.submitted, counts.accepted, counts.terminal, counts.succeeded),
             (JOBS, JOBS, JOBS, JOBS)
         );
-        assert!(report.latency_ms.is_some() && report.references == 1);
+        assert!(report.loads[0].latency_ms.is_some() && report.loads[0].references == 1);
     }
+}
+
+#[tokio::test]
+async fn open_loop_counts_from_when_a_job_was_due() {
+    let report = tested_at(Lie::None, Wait::Prefer, Some(400.0)).await;
+    let load = &report.loads[0];
+    assert!(report.passed() && load.counts.terminal == JOBS, "{report}");
+    assert_eq!(load.timeline.iter().map(|step| step.ended).sum::<u64>(), JOBS);
+    assert!(load.latency_curve.last().is_some_and(|[share, _]| *share >= 1.0));
+    // one place, held for seconds by a job that nobody answers: those that were due meanwhile waited for it
+    let report = tested_at(Lie::NeverEnds, Wait::Prefer, Some(400.0)).await;
+    let slow = report.loads[0].latency_ms.unwrap();
+    assert!(
+        slow.max > 1000.0 || report.loads[0].counts.lost_in_all() == 1,
+        "{report}"
+    );
 }
 
 #[tokio::test]
@@ -88,24 +117,26 @@ async fn failures_are_found() {
 async fn refusal_ends_the_test_and_is_found() {
     let report = tested(Lie::Refuses, Wait::LongPoll).await;
     assert_eq!(report.complaints, ["1 refused"]);
-    assert!(report.counts.submitted < JOBS, "{report}");
+    assert!(report.loads[0].counts.submitted < JOBS, "{report}");
 }
 
 #[tokio::test]
 async fn full_server_and_unknown_publish_are_asked_again_and_pass() {
     let report = tested(Lie::IsBusyFirst, Wait::Prefer).await;
     assert!(
-        report.passed() && report.counts.retries["overloaded"] == 1 && report.counts.unknown == 0,
+        report.passed() && report.loads[0].counts.retries["overloaded"] == 1 && report.loads[0].counts.unknown == 0,
         "{report}"
     );
     let report = tested(Lie::DoesNotKnowFirst, Wait::LongPoll).await;
     assert!(
-        report.passed() && report.counts.retries["publish_unknown"] == 1 && report.counts.unknown == 1,
+        report.passed()
+            && report.loads[0].counts.retries["publish_unknown"] == 1
+            && report.loads[0].counts.unknown == 1,
         "{report}"
     );
     let report = tested(Lie::HangsUpFirst, Wait::LongPoll).await;
     assert!(
-        report.passed() && report.counts.retries["no_reply"] == 1 && report.counts.unknown == 1,
+        report.passed() && report.loads[0].counts.retries["no_reply"] == 1 && report.loads[0].counts.unknown == 1,
         "{report}"
     );
 }
