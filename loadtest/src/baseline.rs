@@ -126,6 +126,8 @@ mod tests {
                 elapsed_s: 10.0,
                 interrupted: false,
                 cpu_us_per_job: 0.0,
+                highest_rate_per_s: None,
+                probes: Vec::new(),
                 loads: vec![load],
             }
         };

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
+use eventsource_stream::Eventsource;
+use futures_util::StreamExt;
 use gristmill_schemas::{
     InferRequest, JobId, Lineage, Tensor,
     api::{JobView, Problem, ResultView},
@@ -12,7 +14,7 @@ use gristmill_schemas::{
 use reqwest::{Method, RequestBuilder, Response, header};
 use serde::de::DeserializeOwned;
 
-use crate::config::{Encoding, TargetArgs};
+use crate::config::{Encoding, TargetArgs, Wait};
 
 /// How long one request waits for a job's end. A lost connection is noticed after that at the latest.
 pub(crate) const WAIT: Duration = Duration::from_secs(10);
@@ -117,6 +119,7 @@ pub(crate) struct Client {
     jobs: String,
     authorization: header::HeaderValue,
     encoding: Encoding,
+    wait: Wait,
 }
 
 impl Client {
@@ -139,6 +142,7 @@ impl Client {
             jobs: format!("{}/v1/jobs", url.as_str().trim_end_matches('/')),
             authorization,
             encoding: target.encoding,
+            wait: target.wait,
         })
     }
 
@@ -163,10 +167,36 @@ impl Client {
         self.answer(call.body(submission.body.clone())).await
     }
 
-    /// Where a job stands once it has ended, or after a while.
+    /// Where a job stands once it has ended, or after a while: by long-poll, or as the last of its events says.
     pub(crate) async fn job(&self, id: &JobId) -> Result<JobView, Denial> {
+        if self.wait == Wait::Events {
+            return self.last_event(id).await;
+        }
         let url = format!("{}/{id}?wait={}s&include=outputs", self.jobs, WAIT.as_secs());
         self.answer(self.call(Method::GET, &url, WAIT)).await
+    }
+
+    async fn last_event(&self, id: &JobId) -> Result<JobView, Denial> {
+        let url = format!("{}/{id}/events?include=outputs", self.jobs);
+        let no_reply = |error: reqwest::Error| Denial::NoReply(chain(&error));
+        let call = self
+            .call(Method::GET, &url, WAIT)
+            .header(header::ACCEPT, "text/event-stream");
+        let reply = call.send().await.map_err(no_reply)?;
+        if !reply.status().is_success() {
+            return Err(denial(reply).await);
+        }
+        let mut events = reply.bytes_stream().eventsource();
+        let mut last = Denial::NoReply("the events ended before the job did".to_owned());
+        while let Some(event) = events.next().await {
+            match event.map(|event| serde_json::from_str::<JobView>(&event.data)) {
+                Ok(Ok(view)) if view.status.is_terminal() => return Ok(view),
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return Err(Denial::NoReply(format!("an event that is none of ours: {error}"))),
+                Err(error) => last = Denial::NoReply(error.to_string()),
+            }
+        }
+        Err(last)
     }
 
     /// The outputs of a job that has succeeded.

@@ -43,6 +43,9 @@ pub struct ReportArgs {
     /// failed jobs fail the test only past that gate
     #[arg(long, value_name = "GATES")]
     pub slo: Option<Slo>,
+    /// Search, from --rate, for the highest rate that reaches the gates: each one tried takes --duration
+    #[arg(long, requires = "slo", requires = "rate", requires = "duration")]
+    pub search: bool,
     /// Write the report to this file as well, as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -191,6 +194,8 @@ pub enum Wait {
     Prefer,
     /// Submission and long-poll (GET ?wait=) in two requests
     LongPoll,
+    /// Submission, and the job's events (SSE) in a second request
+    Events,
 }
 
 impl Wait {
@@ -200,6 +205,7 @@ impl Wait {
         match self {
             Self::Prefer => "prefer",
             Self::LongPoll => "long-poll",
+            Self::Events => "events",
         }
     }
 }

@@ -7,7 +7,7 @@
 //! | `generator` | what they bring, and what must come back: functions of a nonce |
 //! | `client`, `trial`, `round` | one request, one job, one load |
 //! | `ledger`, `latency`, `timeline`, `tally`, `stages` | what is counted |
-//! | `slo`, `report`, `baseline`, `page` | what it amounts to, for people and machines |
+//! | `slo`, `search`, `report`, `baseline`, `page` | what it amounts to, for people and machines |
 //!
 //! Every job carries a nonce in its inputs, and every answer is held against what that very job must get. A job's submission
 //! is repeated under one `Idempotency-Key` until it is answered, so restarts of the server are survived.
@@ -28,6 +28,7 @@ mod report;
 mod round;
 mod scenario;
 mod schedule;
+mod search;
 mod slo;
 mod stages;
 mod tally;
@@ -45,13 +46,14 @@ use nix::sys::resource::{UsageWho, getrusage};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{plan::Plan, report::Verdict, round::Round};
+use crate::{plan::Plan, report::Verdict, round::Round, search::Search};
 
 pub use baseline::Comparison;
 pub use config::{ApiKey, Encoding, LoadtestArgs, Model, PaceArgs, ReportArgs, TargetArgs, Wait, WorkArgs};
 pub use ledger::Counts;
 pub use report::{Latency, Load, Report, Setting};
 pub use schedule::Arrivals;
+pub use search::Probe;
 pub use slo::Slo;
 pub use stages::Stage;
 pub use timeline::Step;
@@ -76,7 +78,7 @@ pub async fn run(args: LoadtestArgs) -> anyhow::Result<Report> {
 /// As [`run`].
 pub async fn run_until(args: LoadtestArgs, interrupt: impl Future<Output = ()>) -> anyhow::Result<Report> {
     let token = CancellationToken::new();
-    let mut testing = std::pin::pin!(test(&args, token.clone()));
+    let mut testing = std::pin::pin!(test_or_search(&args, token.clone()));
     let report = tokio::select! {
         report = &mut testing => report,
         () = interrupt => {
@@ -107,6 +109,36 @@ pub fn comparison(args: &LoadtestArgs, report: &Report) -> anyhow::Result<Option
         .as_deref()
         .map(|file| Comparison::with(file, report));
     compared.transpose()
+}
+
+/// The test; of a search that of the highest rate that passed, or of the last one if none did.
+async fn test_or_search(args: &LoadtestArgs, interrupt: CancellationToken) -> anyhow::Result<Report> {
+    let (true, Some(first)) = (args.report.search, args.pace.rate) else {
+        return test(args, interrupt).await;
+    };
+    let (mut search, mut best) = (Search::new(first), None);
+    while let Some(rate) = search.next() {
+        let mut args = args.clone();
+        args.pace.rate = Some(rate);
+        let report = test(&args, interrupt.clone()).await?;
+        let probe = Probe {
+            rate,
+            passed: report.passed,
+            complaints: report.complaints.clone(),
+        };
+        eprintln!("{probe}");
+        search.probes.push(probe);
+        if search.highest() == Some(rate) || best.is_none() || search.highest().is_none() {
+            best = Some(report);
+        }
+        if interrupt.is_cancelled() {
+            break;
+        }
+    }
+    let mut report = best.context("no rate was tried")?;
+    report.highest_rate_per_s = search.highest();
+    report.probes = search.probes;
+    Ok(report)
 }
 
 async fn test(args: &LoadtestArgs, interrupt: CancellationToken) -> anyhow::Result<Report> {

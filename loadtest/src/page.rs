@@ -55,6 +55,8 @@ mod tests {
             elapsed_s: 1.0,
             interrupted: false,
             cpu_us_per_job: 0.0,
+            highest_rate_per_s: None,
+            probes: Vec::new(),
             loads: vec![load],
         };
         let page = of(&report, None);

@@ -9,6 +9,7 @@ use crate::{
     config::{Encoding, Model, Wait},
     ledger::Counts,
     plan,
+    search::Probe,
     slo::Slo,
     stages::Stage,
     timeline::Step,
@@ -33,6 +34,12 @@ pub struct Report {
     pub interrupted: bool,
     /// Microseconds of processor time that the load tester itself took for a job.
     pub cpu_us_per_job: f64,
+    /// Of a search: the highest rate that passed, in jobs a second. This report is of that rate then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub highest_rate_per_s: Option<f64>,
+    /// Of a search: every rate that was tried.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub probes: Vec<Probe>,
     /// What went on at the same time.
     pub loads: Vec<Load>,
 }
@@ -197,6 +204,8 @@ impl Report {
             elapsed_s: elapsed.as_secs_f64(),
             interrupted,
             cpu_us_per_job: cpu.as_secs_f64() * 1e6 / jobs.max(1) as f64,
+            highest_rate_per_s: None,
+            probes: Vec::new(),
             loads,
         }
     }
@@ -265,6 +274,15 @@ impl fmt::Display for Report {
         )?;
         if !self.slo.is_empty() {
             row(f, "gates", &self.slo)?;
+        }
+        for probe in &self.probes {
+            row(f, "tried", probe)?;
+        }
+        if !self.probes.is_empty() {
+            match self.highest_rate_per_s {
+                Some(rate) => row(f, "highest rate", format_args!("{rate:.1} jobs/s"))?,
+                None => row(f, "highest rate", "none that was tried")?,
+            }
         }
         if self.passed {
             let terminal: u64 = self.loads.iter().map(|load| load.counts.terminal).sum();

@@ -51,6 +51,7 @@ pub(crate) async fn serve(lie: Lie) -> String {
     let routes = Router::new()
         .route("/v1/jobs", post(submit))
         .route("/v1/jobs/{id}", get(read))
+        .route("/v1/jobs/{id}/events", get(events))
         .with_state(Arc::new(Liar {
             lie,
             known: Mutex::default(),
@@ -157,6 +158,24 @@ async fn read(State(liar): State<Arc<Liar>>, Path(id): Path<String>) -> Response
         }
         _ => Json(ended(&id, rows)).into_response(),
     }
+}
+
+/// What a read shows, as the last event; before it one that says nothing new.
+async fn events(liar: State<Arc<Liar>>, path: Path<String>) -> Response {
+    let id: JobId = path.0.parse().unwrap();
+    let shown = read(liar, path).await;
+    if shown.status() != StatusCode::OK {
+        return shown;
+    }
+    let shown = axum::body::to_bytes(shown.into_body(), 1 << 20).await.unwrap();
+    let event = |data: &str| format!("event: job\ndata: {data}\n\n");
+    let queued = event(&view(&id, "queued").to_string());
+    let last = event(str::from_utf8(&shown).unwrap());
+    (
+        [("content-type", "text/event-stream")],
+        queued + ": a sign of life\n\n" + &last,
+    )
+        .into_response()
 }
 
 fn ended(id: &JobId, rows: &Tensor) -> Value {
