@@ -217,6 +217,8 @@ pub enum Model {
     /// Rows of numbers, which must come back bit for bit
     #[default]
     Identity,
+    /// Numbers of which four come back, with scores that are known
+    Light,
     /// Files of known types
     Magika,
     /// Sentences of known embeddings
@@ -229,6 +231,7 @@ impl Model {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Identity => "identity",
+            Self::Light => "light",
             Self::Magika => "magika",
             Self::Minilm => "minilm",
         }

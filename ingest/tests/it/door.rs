@@ -24,7 +24,7 @@ async fn examples_of_every_model_are_accepted_as_they_are_shown() {
     let stand = Stand::start().await;
     let list: ModelList = stand.get("/v1/models").send().await.unwrap().json().await.unwrap();
     let names: Vec<_> = list.models.iter().map(|model| model.name.as_str()).collect();
-    assert_eq!(names, ["identity", "magika", "minilm"]);
+    assert_eq!(names, ["identity", "light", "magika", "minilm"]);
     for model in &list.models {
         let view: ModelView = stand.get(&model.link).send().await.unwrap().json().await.unwrap();
         let example = view.versions[0].example.as_ref().unwrap();

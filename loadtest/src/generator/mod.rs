@@ -3,10 +3,12 @@
 //! | model | a job's input | its answer is right if | a mix-up that goes unseen |
 //! |---|---|---|---|
 //! | identity | rows that hold run, nonce, row and a pseudo-random number | it equals the input bit for bit | none |
+//! | light | four numbers of run, nonce and row, and one of 64 templates | the four come back, with the scores that the template got alone at the start | none |
 //! | magika | files of eight types in turn, the nonce in a comment | each label is the one that the same template got alone at the start | between files of one type: one in eight for jobs of one row |
 //! | minilm | for each row one of 64 sentences, chosen by the nonce | each vector has length 1 ± 1e-3 and a cosine above 0.999 with the one its sentence got alone at the start; these are so far apart that no other can be as near | between rows of one sentence: one in 64 for jobs of one row |
 
 mod identity;
+mod light;
 mod magika;
 mod minilm;
 
@@ -16,6 +18,7 @@ use anyhow::Context;
 use gristmill_schemas::{Datatype, Tensor};
 
 pub(crate) use identity::Identity;
+pub(crate) use light::Light;
 pub(crate) use magika::Magika;
 pub(crate) use minilm::Minilm;
 
@@ -56,6 +59,7 @@ pub(crate) trait Generator: Send + Sync + fmt::Debug {
 pub(crate) fn of(work: &WorkArgs, run: u32) -> Box<dyn Generator> {
     match work.model {
         Model::Identity => Box::new(Identity::new(run, work.rows)),
+        Model::Light => Box::new(Light::new(run, work.rows)),
         Model::Magika => Box::new(Magika::new(run, work.rows)),
         Model::Minilm => Box::new(Minilm::new(work.rows)),
     }
