@@ -4,7 +4,7 @@ CARGO ?= cargo
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test fail-points chaos check fmt clippy deny doc probe
+.PHONY: help setup demo up test fail-points chaos bench check fmt clippy deny doc probe
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,10 @@ chaos: setup ## break a running pipeline in every way there is; the table goes t
 	cp target/release/gristmill target/release/gristmill-fail-points
 	$(CARGO) build --release --locked -p gristmill-cli -p gristmill-e2e --bins
 	target/release/chaos --page docs/RELIABILITY.md
+
+bench: setup ## measure the pipeline against what the machine allows (minutes; figures also in target/bench/results.json)
+	$(CARGO) build --release --locked -p gristmill-cli -p gristmill-e2e --bins
+	target/release/bench
 
 check: fmt clippy deny doc ## all that CI asks besides the tests
 

@@ -1,6 +1,7 @@
 //! Whole stacks of real processes for tests: nats-server, redis-server, `gristmill ingest` and `gristmill worker`s, each of
 //! which a test may kill, pause and start again.
 
+pub mod bench;
 pub mod binary;
 pub mod chaos;
 pub mod client;

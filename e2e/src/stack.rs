@@ -37,7 +37,15 @@ impl Stack {
     /// # Errors
     /// A part cannot be started.
     pub async fn start_in(dir: TempDir, more: &[String]) -> anyhow::Result<Self> {
-        let servers = Pair::start(Durability::PowerLoss, dir.path()).await?;
+        Self::start_at(Durability::PowerLoss, dir, more).await
+    }
+
+    /// The same at this level.
+    ///
+    /// # Errors
+    /// A part cannot be started.
+    pub async fn start_at(level: Durability, dir: TempDir, more: &[String]) -> anyhow::Result<Self> {
+        let servers = Pair::start(level, dir.path()).await?;
         let mut args = Self::ingest_args(Self::server_args(&servers), &dir.path().join("keys.json"));
         args.extend_from_slice(more);
         let ingest = Process::start("ingest", &args, dir.path()).await?;

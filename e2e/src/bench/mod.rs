@@ -1,0 +1,15 @@
+//! The benchmark: the pipeline against what the machine allows, measured in turn in one run. What is published are ratios; times of
+//! one machine mean little on another.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `site` | a pipeline at a durability level, and the processor time of its processes |
+//! | `alone` | the durable writes that a job cannot do without, with nothing around them |
+//! | `figure`, `page` | what came of the rounds, for machines and people |
+//! | `suite` | the rounds |
+
+pub mod alone;
+pub mod figure;
+pub mod page;
+pub mod site;
+pub mod suite;
