@@ -55,14 +55,14 @@ fn the_repositorys_models_are_read_in_order() {
         .versions()
         .map(|version| version.manifest.name.as_str())
         .collect();
-    assert_eq!(names, ["identity", "magika", "minilm"]);
+    assert_eq!(names, ["identity", "light", "magika", "minilm"]);
 }
 
 #[test]
 fn every_example_was_admitted() {
     for version in Catalog::read(&repository()).unwrap().versions() {
         assert_eq!(version.example.len(), version.manifest.inputs.len());
-        assert_eq!(version.example[0].rows(), 2);
+        assert!(version.example[0].rows() > 0, "{}", version.manifest.name.as_str());
     }
 }
 
