@@ -1,12 +1,18 @@
 //! Where the time of a job went, from the lineage of some of them.
 
+use std::time::Duration;
+
 use gristmill_schemas::{JobId, Lineage, Timestamp};
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use crate::client::Client;
 
 /// Jobs that are asked about.
 pub(crate) const SAMPLE: usize = 200;
+
+/// How long asking may take in all.
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// The medians of one stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,12 +49,16 @@ const STAGES: [(&str, Moment, Moment); 6] = [
     ),
 ];
 
-/// Asks about some jobs; what they do not know is not there.
+/// Asks about some jobs; what they do not know is not there, and a server that does not answer is not waited for.
 pub(crate) async fn of(client: &Client, jobs: &[JobId]) -> Vec<Stage> {
     let mut lineages = Vec::new();
-    for id in jobs {
-        lineages.extend(client.lineage(id).await);
-    }
+    let asking = async {
+        for id in jobs {
+            lineages.extend(client.lineage(id).await);
+        }
+    };
+    // what was told by then is enough for medians
+    let _ = timeout(LIMIT, asking).await;
     medians(&lineages)
 }
 
