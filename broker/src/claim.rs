@@ -1,10 +1,8 @@
 //! Claiming jobs before they run: passing over those that have ended, counting the attempts of those that were delivered
 //! before. A first delivery is only a read: a durable write at the store costs as much as the commit itself.
 
-use std::time::Instant;
-
 use gristmill_schemas::{
-    JobId, JobState, TenantId, Timestamp,
+    JobId, JobState, TenantId,
     key::{self, field},
 };
 use gristmill_telemetry::fail_points;
@@ -46,12 +44,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`]: none of the jobs may run. Within the answer, a job with an error may not run.
     pub async fn claim(&self, requests: &[ClaimRequest<'_>]) -> Result<Vec<Result<Claim, StoreError>>, StoreError> {
-        let asked = Instant::now();
-        // the time comes along: commits need it, and one line more of a pipeline costs nothing
-        let commands = std::iter::once(redis::cmd("TIME"));
-        let commands = commands.chain(requests.iter().map(|request| Self::claim_command(*request)));
-        let mut answers = self.run(commands.collect()).await?.into_iter();
-        self.clock().note(asked, read_time(answers.next())?);
+        let commands = requests.iter().map(|request| Self::claim_command(*request));
+        let answers = self.run_and_note_time(commands).await?;
         let claims = requests.iter().zip(answers);
         Ok(claims
             .map(|(request, answer)| read_claim(request.redelivered.is_some(), answer))
@@ -87,14 +81,6 @@ impl Store {
         command.arg(key).arg(field::STATE);
         command
     }
-}
-
-/// Seconds and microseconds.
-fn read_time(answer: Option<Result<Value, RedisError>>) -> Result<Timestamp, StoreError> {
-    let answer = answer.unwrap_or(Ok(Value::Nil));
-    let time = answer.and_then(|value| <(u64, u64)>::from_redis_value(value).map_err(RedisError::from));
-    let (seconds, micros) = time.map_err(|error| translate(&error))?;
-    Ok(Timestamp::from_micros(seconds * 1_000_000 + micros))
 }
 
 fn read_claim(redelivered: bool, answer: Result<Value, RedisError>) -> Result<Claim, StoreError> {

@@ -120,19 +120,19 @@ impl Store {
 type Row = (
     Option<String>,
     Option<Vec<u8>>,
-    Option<Vec<u8>>,
     Option<u64>,
+    Option<Vec<u8>>,
     Option<u64>,
     Option<String>,
 );
 
 fn dead_letter(row: Row) -> Result<Option<DeadLetterRecord>, StoreError> {
-    let (state, outcome, lineage, committed_at, input, redriven_as) = row;
+    let (state, outcome, committed_at, lineage, input, redriven_as) = row;
     let redriven_as: Option<JobId> = redriven_as.and_then(|id| id.parse().ok());
     if input.is_none() && redriven_as.is_none() {
         return Ok(None);
     }
-    let record = Record::of_fields((state, outcome, lineage, committed_at))?;
+    let record = Record::of_fields(((state, outcome, committed_at), lineage))?;
     Ok(record.map(|record| DeadLetterRecord {
         record,
         input: input.and_then(KeptInput::of_sequence),

@@ -13,6 +13,7 @@ use tokio::{
 
 use crate::{
     backoff::Backoff,
+    linger::Linger,
     metrics,
     nats::Broker,
     publisher::{PublishError, PublisherArgs, Work},
@@ -46,7 +47,7 @@ pub(crate) struct Lane {
 impl Lane {
     /// Publishes until the shutdown is requested and nothing waits any more.
     pub(crate) async fn run(mut self, shutdown: Shutdown) {
-        let mut left_over = None;
+        let (mut left_over, mut linger) = (None, Linger::new(Instant::now().into_std()));
         loop {
             let first = match left_over.take() {
                 Some(first) => first,
@@ -60,8 +61,14 @@ impl Lane {
                     }
                 },
             };
+            match linger.wait() {
+                Some(wait) => tokio::time::sleep(wait).await,
+                // whoever is ready to hand in a job does so first
+                None => tokio::task::yield_now().await,
+            }
             let until = first.until;
             let (jobs, answers, next) = self.fill(first);
+            linger.note(Instant::now().into_std(), jobs.len());
             left_over = next;
             let result = self.publish(Envelope::new(jobs), until).await;
             for stored in answers {

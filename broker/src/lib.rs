@@ -11,10 +11,12 @@ pub mod dead_inputs;
 pub mod dead_letters;
 pub mod delivery;
 pub mod durability;
+mod hint;
 pub mod idempotency;
 pub mod job_id_keys;
 mod lane;
 mod lead;
+mod linger;
 pub mod metrics;
 pub mod nats;
 pub mod outcomes;
@@ -42,7 +44,7 @@ pub use delivery::Delivery;
 pub use durability::{DurabilityArgs, Level, LevelError};
 pub use idempotency::Begun;
 pub use nats::{Broker, BrokerError, NatsArgs, StreamArgs};
-pub use outcomes::Record;
+pub use outcomes::{Ended, Record};
 pub use publisher::{PublishError, Publisher, PublisherArgs, Work};
 pub use queue_depth::QueueDepth;
 pub use server_url::ServerUrl;
@@ -50,7 +52,7 @@ pub use settle::{Settled, Settlement};
 pub use start::StartError;
 pub use store::{Store, StoreArgs, StoreError};
 pub use tenants::TenantSettings;
-pub use watch::Watch;
+pub use watch::{Expected, Watch};
 
 /// Registers the help texts of this crate's metrics; once a process, after the recorder was installed.
 pub fn describe_metrics() {

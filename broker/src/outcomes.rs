@@ -11,34 +11,32 @@ use redis::{FromRedisValue, RedisError, Value};
 
 use crate::store::{Store, StoreError, translate};
 
-/// The fields that make a record.
-pub(crate) const FIELDS: [&str; 4] = [field::STATE, field::OUTCOME, field::LINEAGE, field::COMMITTED_AT];
+/// The fields that make a record; the first of them tell how the job ended.
+pub(crate) const FIELDS: [&str; 4] = [field::STATE, field::OUTCOME, field::COMMITTED_AT, field::LINEAGE];
+const ENDED: usize = 3;
 /// What stands in them.
-pub(crate) type Fields = (Option<String>, Option<Vec<u8>>, Option<Vec<u8>>, Option<u64>);
+pub(crate) type Fields = (EndedFields, Option<Vec<u8>>);
+pub(crate) type EndedFields = (Option<String>, Option<Vec<u8>>, Option<u64>);
 
-/// What the store holds of a job that has ended.
+/// How a job ended.
 #[derive(Debug, Clone)]
-pub struct Record {
+pub struct Ended {
     /// The terminal state.
     pub state: JobState,
     /// The encoded [`Outcome`].
     pub outcome: Bytes,
-    /// The encoded [`Lineage`], without its commit time.
-    pub lineage: Bytes,
     /// When it was committed, by the store's clock.
     pub committed_at: Timestamp,
 }
 
-impl Record {
-    /// What [`FIELDS`] hold; `None` while the job has no outcome.
-    pub(crate) fn of_fields(fields: Fields) -> Result<Option<Self>, StoreError> {
-        let (Some(state), Some(outcome), Some(lineage), Some(committed_at)) = fields else {
+impl Ended {
+    fn of_fields(fields: EndedFields) -> Result<Option<Self>, StoreError> {
+        let (Some(state), Some(outcome), Some(committed_at)) = fields else {
             return Ok(None);
         };
         Ok(Some(Self {
             state: parse_state(&state)?,
             outcome: outcome.into(),
-            lineage: lineage.into(),
             committed_at: Timestamp::from_micros(committed_at),
         }))
     }
@@ -50,6 +48,26 @@ impl Record {
     pub fn outcome(&self) -> Result<Outcome, DecodeError> {
         Outcome::decode(&self.outcome)
     }
+}
+
+/// What the store holds of a job that has ended.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// How it ended.
+    pub ended: Ended,
+    /// The encoded [`Lineage`], without its commit time.
+    pub lineage: Bytes,
+}
+
+impl Record {
+    /// What [`FIELDS`] hold; `None` while the job has no outcome.
+    pub(crate) fn of_fields((ended, lineage): Fields) -> Result<Option<Self>, StoreError> {
+        let record = |(ended, lineage): (Ended, Vec<u8>)| Self {
+            ended,
+            lineage: lineage.into(),
+        };
+        Ok(Ended::of_fields(ended)?.zip(lineage).map(record))
+    }
 
     /// The lineage, decoded, with its commit time.
     ///
@@ -57,7 +75,7 @@ impl Record {
     /// It was written by a build with another major version.
     pub fn lineage(&self) -> Result<Lineage, DecodeError> {
         let mut lineage = Lineage::decode(&self.lineage)?;
-        lineage.stages.committed_at = Some(self.committed_at);
+        lineage.stages.committed_at = Some(self.ended.committed_at);
         Ok(lineage)
     }
 }
@@ -70,7 +88,18 @@ impl Store {
     pub async fn read(&self, tenant: &TenantId, id: &JobId) -> Result<Option<Record>, StoreError> {
         let mut command = redis::cmd("HMGET");
         command.arg(key::job(tenant, id)).arg(&FIELDS);
-        Record::of_fields(self.command(&command).await?)
+        let (state, outcome, committed_at, lineage) = self.command(&command).await?;
+        Record::of_fields(((state, outcome, committed_at), lineage))
+    }
+
+    /// How a job ended; `None` while it has no outcome.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn ended(&self, tenant: &TenantId, id: &JobId) -> Result<Option<Ended>, StoreError> {
+        let mut command = redis::cmd("HMGET");
+        command.arg(key::job(tenant, id)).arg(&FIELDS[..ENDED]);
+        Ended::of_fields(self.command(&command).await?)
     }
 
     /// A job's terminal state alone; `None` while it has none.

@@ -1,8 +1,11 @@
 //! The Lua scripts that make several writes one step, and the pipelines that run them.
 
-use redis::{Cmd, Pipeline, RedisError, Value};
+use std::time::Instant;
 
-use crate::store::{Store, StoreError};
+use gristmill_schemas::Timestamp;
+use redis::{Cmd, FromRedisValue, Pipeline, RedisError, Value};
+
+use crate::store::{Store, StoreError, translate};
 
 /// A script and its digest, by which the server knows it.
 pub(crate) struct Script {
@@ -67,6 +70,28 @@ impl Store {
         let _: Vec<Value> = self.query(&load).await?;
         self.query(&pipeline).await
     }
+}
+
+impl Store {
+    /// The same, and the store's time comes along: commits need it, and one line more of a pipeline costs nothing.
+    pub(crate) async fn run_and_note_time(
+        &self,
+        commands: impl Iterator<Item = Cmd>,
+    ) -> Result<impl Iterator<Item = Result<Value, RedisError>>, StoreError> {
+        let asked = Instant::now();
+        let commands = std::iter::once(redis::cmd("TIME")).chain(commands);
+        let mut answers = self.run(commands.collect()).await?.into_iter();
+        self.clock().note(asked, read_time(answers.next())?);
+        Ok(answers)
+    }
+}
+
+/// Seconds and microseconds.
+fn read_time(answer: Option<Result<Value, RedisError>>) -> Result<Timestamp, StoreError> {
+    let answer = answer.unwrap_or(Ok(Value::Nil));
+    let time = answer.and_then(|value| <(u64, u64)>::from_redis_value(value).map_err(RedisError::from));
+    let (seconds, micros) = time.map_err(|error| translate(&error))?;
+    Ok(Timestamp::from_micros(seconds * 1_000_000 + micros))
 }
 
 fn forgotten(answer: &Result<Value, RedisError>) -> bool {

@@ -8,6 +8,7 @@ use redis::{Cmd, FromRedisValue, RedisError, Value};
 
 use crate::{
     dead_inputs::KeptInput,
+    hint,
     outcomes::parse_state,
     queued::Place,
     script,
@@ -63,15 +64,15 @@ impl Store {
             let forget = |settlement| redis::cmd("HDEL").arg(of(settlement)).arg(key::field::STATE).to_owned();
             self.run(settlements.iter().map(forget).collect()).await?;
         }
-        let answers = self
-            .run(
-                settlements
-                    .iter()
-                    .map(|settlement| self.settle_command(*settlement))
-                    .collect(),
-            )
-            .await?;
-        Ok(answers.into_iter().map(read_settled).collect())
+        let commands = settlements.iter().map(|settlement| self.settle_command(*settlement));
+        let answers = self.run_and_note_time(commands).await?;
+        Ok(answers.map(read_settled).collect())
+    }
+
+    /// Whether its clock is known here: before that, a commit cannot be told its last moment.
+    #[must_use]
+    pub fn knows_time(&self) -> bool {
+        self.clock().latest_at(Instant::now()).is_some()
     }
 
     /// Commits one outcome that anybody may commit: a cancel, an expiry.
@@ -142,7 +143,7 @@ impl Store {
         });
         let last_moment = within.and_then(|within| Some(self.clock().latest_at(Instant::now())?.plus(within)));
         command.arg(last_moment.map(|at| at.as_micros().to_string()).unwrap_or_default());
-        command.arg(Place::of(id).slot);
+        command.arg(Place::of(id).slot).arg(hint::CARRIED);
         command
     }
 }

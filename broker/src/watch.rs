@@ -3,23 +3,25 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
-use futures_util::StreamExt;
-use gristmill_schemas::{JobId, JobState, TenantId, key};
+use futures_util::{FutureExt, StreamExt};
+use gristmill_schemas::{JobId, TenantId, key};
 use gristmill_telemetry::{fail_points, shutdown::Shutdown};
 use redis::aio::{PubSubSink, PubSubStream};
 use tokio::{
     sync::{Notify, mpsc, watch},
-    time::Instant,
+    time::{Instant, timeout_at},
 };
 
 use crate::{
     api_keys,
     backoff::Backoff,
+    hint::Hint,
     metrics,
+    outcomes::Ended,
     store::{Store, StoreError},
 };
 
@@ -41,9 +43,21 @@ pub struct Watch {
     wishes: mpsc::UnboundedSender<String>,
 }
 
+/// Whom to wake when a job has ended.
+type Waiting = HashMap<JobId, Vec<Arc<Waiter>>>;
+
+/// One who waits.
+#[derive(Debug, Default)]
+struct Waiter {
+    /// Holds one call that came when nobody listened.
+    woken: Notify,
+    /// How the job ended, if a hint has told.
+    ended: OnceLock<Ended>,
+}
+
 #[derive(Debug)]
 struct Shared {
-    waiting: Mutex<HashMap<JobId, (Arc<Notify>, usize)>>,
+    waiting: Mutex<Waiting>,
     channels: Mutex<Channels>,
     /// Changes whenever the set of confirmed channels does.
     confirmed: watch::Sender<u64>,
@@ -58,18 +72,34 @@ struct Channels {
     confirmed: HashSet<String>,
 }
 
+impl Channels {
+    /// Counts one waiter in; whether there were others, and whether the channel is listened to.
+    fn want(&mut self, channel: &str) -> (bool, bool) {
+        let is_confirmed = self.confirmed.contains(channel);
+        if let Some(waiters) = self.wanted.get_mut(channel) {
+            *waiters += 1;
+            return (*waiters > 1, is_confirmed);
+        }
+        self.wanted.insert(channel.to_owned(), 1);
+        (false, is_confirmed)
+    }
+}
+
 impl Shared {
     fn channels(&self) -> MutexGuard<'_, Channels> {
         self.channels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn waiting(&self) -> MutexGuard<'_, HashMap<JobId, (Arc<Notify>, usize)>> {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wake(&self, id: &JobId) {
-        if let Some((notify, _)) = self.waiting().get(id) {
-            notify.notify_waiters();
+    fn wake(&self, hint: &Hint) {
+        for waiter in self.waiting().get(&hint.id).into_iter().flatten() {
+            if let Some(ended) = &hint.ended {
+                waiter.ended.get_or_init(|| ended.clone());
+            }
+            waiter.woken.notify_one();
         }
     }
 
@@ -89,7 +119,10 @@ impl Shared {
     fn lost(&self) {
         self.channels().confirmed.clear();
         self.confirmed.send_modify(|changes| *changes += 1);
-        self.waiting().values().for_each(|(notify, _)| notify.notify_waiters());
+        self.waiting()
+            .values()
+            .flatten()
+            .for_each(|waiter| waiter.woken.notify_one());
     }
 }
 
@@ -129,48 +162,107 @@ impl Watch {
         self.shared.access.subscribe()
     }
 
-    /// Waits until a job has ended; `None` if the limit passes first. A store that is away for a while is waited for too.
+    /// Waits until a job has ended; `None` if the limit passes first.
+    ///
+    /// # Errors
+    /// As [`Expected::ended`].
+    pub async fn ended(&self, tenant: &TenantId, id: &JobId, limit: Duration) -> Result<Option<Ended>, StoreError> {
+        self.expect_published(tenant, id).ended(limit).await
+    }
+
+    /// Begins to wait for the end of a job that may have ended already.
+    #[must_use]
+    pub fn expect_published(&self, tenant: &TenantId, id: &JobId) -> Expected {
+        let mut expected = self.expect(tenant, id);
+        expected.may_have_ended = true;
+        expected
+    }
+
+    /// Begins to wait for the end of a job before it is published: the hint of its end cannot have been before.
+    #[must_use]
+    pub fn expect(&self, tenant: &TenantId, id: &JobId) -> Expected {
+        let channel = key::hints(tenant, id);
+        let waiter = Arc::new(Waiter::default());
+        // first this, then the look at the connection: if that is lost in between, it wakes this one too
+        self.shared.waiting().entry(*id).or_default().push(Arc::clone(&waiter));
+        let (is_wanted, is_confirmed) = self.shared.channels().want(&channel);
+        if !is_wanted && !is_confirmed {
+            // the task ends only at shutdown, and then waiting ends by its limit
+            let _ = self.wishes.send(channel.clone());
+        }
+        Expected {
+            watch: self.clone(),
+            tenant: tenant.clone(),
+            id: *id,
+            channel,
+            waiter,
+            may_have_ended: !is_confirmed,
+        }
+    }
+
+    async fn subscribed(&self, channel: &str) {
+        if self.shared.channels().confirmed.contains(channel) {
+            return;
+        }
+        let mut confirmed = self.shared.confirmed.subscribe();
+        // an error is impossible: the sender lives as long as we do
+        let _ = confirmed
+            .wait_for(|_| self.shared.channels().confirmed.contains(channel))
+            .await;
+    }
+}
+
+/// One who waits for the end of a job. Nobody remembers him when he is dropped.
+#[derive(Debug)]
+pub struct Expected {
+    watch: Watch,
+    tenant: TenantId,
+    /// The job.
+    pub id: JobId,
+    channel: String,
+    waiter: Arc<Waiter>,
+    /// Whether there may be an outcome of which no hint will come.
+    may_have_ended: bool,
+}
+
+impl Expected {
+    /// Waits until the job has ended; `None` if the limit passes first. A store that is away for a while is waited for too.
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot be read at the end of the limit, or holds what cannot be read.
-    pub async fn settled(
-        &self,
-        tenant: &TenantId,
-        id: &JobId,
-        limit: Duration,
-    ) -> Result<Option<JobState>, StoreError> {
+    pub async fn ended(&mut self, limit: Duration) -> Result<Option<Ended>, StoreError> {
         let until = Instant::now() + limit;
-        let channel = key::hints(tenant, id);
-        let waiter = Waiter::register(self, *id, channel.clone());
         let mut backoff = Backoff::new(RECONNECT_PAUSES.0, RECONNECT_PAUSES.1);
         loop {
+            if let Some(ended) = self.waiter.ended.get() {
+                return Ok(Some(ended.clone()));
+            }
             let look_again = until.min(Instant::now() + LOOK_AGAIN);
             let mut too_early = None;
             if fail_points::is_on("bug-read-before-subscribe") {
-                too_early = Some(self.store.state(tenant, id).await);
+                too_early = Some(self.read().await);
                 tokio::time::sleep(Duration::from_millis(30)).await;
+                self.waiter.woken.notified().now_or_never();
             }
-            let hinted = waiter.notify.notified();
-            tokio::pin!(hinted);
-            // before the subscription is asked after: if it is lost right after it was found, that wakes too
-            hinted.as_mut().enable();
-            let subscribed = tokio::time::timeout_at(look_again, self.subscribed(&channel))
+            let subscribed = timeout_at(look_again, self.watch.subscribed(&self.channel))
                 .await
                 .is_ok();
-            // from here on no hint is missed, so reading now and waiting then leaves no gap
             let read = match too_early {
                 Some(read) => read,
-                None => self.store.state(tenant, id).await,
+                None if subscribed && !self.may_have_ended => Ok(None),
+                // no hint is missed from here on, so reading now and waiting then leaves no gap
+                None => self.read().await,
             };
-            if let Ok(Some(state)) = read {
-                return Ok(Some(state));
+            if let Ok(Some(ended)) = read {
+                return Ok(Some(ended));
             }
-            if Instant::now() >= until {
+            if self.may_have_ended && Instant::now() >= until {
                 return read;
             }
+            // whether by a hint or by the clock, the next thing is to look
+            self.may_have_ended = true;
             match read {
-                // whether by a hint or by the clock, the next thing is to look
-                Ok(_) if subscribed => drop(tokio::time::timeout_at(look_again, hinted).await),
+                Ok(_) if subscribed => drop(timeout_at(look_again, self.waiter.woken.notified()).await),
                 Ok(_) => {}
                 // a restart of the store is shorter than most waits
                 Err(StoreError::Unavailable(_)) => {
@@ -181,56 +273,17 @@ impl Watch {
         }
     }
 
-    async fn subscribed(&self, channel: &str) {
-        let mut confirmed = self.shared.confirmed.subscribe();
-        // an error is impossible: the sender lives as long as we do
-        let _ = confirmed
-            .wait_for(|_| self.shared.channels().confirmed.contains(channel))
-            .await;
+    async fn read(&self) -> Result<Option<Ended>, StoreError> {
+        self.watch.store.ended(&self.tenant, &self.id).await
     }
 }
 
-/// Counts one waiter in, and out when it is dropped.
-struct Waiter<'w> {
-    watch: &'w Watch,
-    id: JobId,
-    channel: String,
-    notify: Arc<Notify>,
-}
-
-impl<'w> Waiter<'w> {
-    fn register(watch: &'w Watch, id: JobId, channel: String) -> Self {
-        let notify = {
-            let mut waiting = watch.shared.waiting();
-            let (notify, waiters) = waiting.entry(id).or_default();
-            *waiters += 1;
-            Arc::clone(notify)
-        };
-        let known = {
-            let mut channels = watch.shared.channels();
-            let waiters = channels.wanted.entry(channel.clone()).or_default();
-            *waiters += 1;
-            *waiters > 1 || channels.confirmed.contains(&channel)
-        };
-        if !known {
-            // the task ends only at shutdown, and then waiting ends by its limit
-            let _ = watch.wishes.send(channel.clone());
-        }
-        Self {
-            watch,
-            id,
-            channel,
-            notify,
-        }
-    }
-}
-
-impl Drop for Waiter<'_> {
+impl Drop for Expected {
     fn drop(&mut self) {
         let mut waiting = self.watch.shared.waiting();
-        if let Some((_, waiters)) = waiting.get_mut(&self.id) {
-            *waiters -= 1;
-            if *waiters == 0 {
+        if let Some(waiters) = waiting.get_mut(&self.id) {
+            waiters.retain(|waiter| !Arc::ptr_eq(waiter, &self.waiter));
+            if waiters.is_empty() {
                 waiting.remove(&self.id);
             }
         }
@@ -306,11 +359,8 @@ impl Listener {
     fn pass_on(&self, hint: &redis::Msg) {
         if hint.get_channel_name() == api_keys::CHANGED {
             self.shared.access.send_modify(|changes| *changes += 1);
-        } else if let Ok(id) = std::str::from_utf8(hint.get_payload_bytes())
-            .unwrap_or_default()
-            .parse()
-        {
-            self.shared.wake(&id);
+        } else if let Some(hint) = Hint::parse(hint.get_payload_bytes()) {
+            self.shared.wake(&hint);
         }
     }
 

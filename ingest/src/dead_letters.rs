@@ -104,10 +104,11 @@ impl DeadLetters {
         let tenant = order.caller.tenant.clone();
         let record = self.read(&tenant, id).await?;
         if let Some(id) = record.redriven_as {
-            return Ok(Accepted { id, replayed: true });
+            return Ok(Accepted::replayed(id));
         }
         let job = self.input(&tenant, &record).await?;
         let submission = Submission {
+            is_awaited: false,
             request: again(job, order.version),
             caller: order.caller,
             idempotency_key: Some(IdempotencyKey::of_redrive(id)),

@@ -17,7 +17,7 @@ use crate::{
     config::IngestArgs,
     dead_letters::DeadLetters,
     drain_rate::DrainRates,
-    http::{self, App},
+    http::{self, App, Services},
     job_id_keys,
     jobs::Jobs,
     keys::KeyRing,
@@ -169,10 +169,12 @@ impl Parts<'_> {
         let args = self.args;
         let (catalog, keys) = (Arc::new(self.catalog), Arc::new(self.keys));
         let drain_rates = DrainRates::default();
+        let watch = Watch::start(store, background);
         let submitter = Submitter {
             catalog: Arc::clone(&catalog),
             publisher: Publisher::start(broker, args.publisher.clone(), background),
             store: store.clone(),
+            watch: watch.clone(),
             clock: broker.clock(),
             keys: Arc::clone(&keys),
             limits: args.limits.clone(),
@@ -189,14 +191,14 @@ impl Parts<'_> {
         };
         let jobs = Jobs {
             store: store.clone(),
-            watch: Watch::start(store, background),
+            watch,
             clock: broker.clock(),
             positions: Positions::new(&catalog, drain_rates, broker.clock()),
             keys,
             grace: args.limits.expiry_grace.into(),
             shutdown: shutdown.clone(),
         };
-        App {
+        App::new(Services {
             submitter,
             jobs,
             dead_letters,
@@ -205,7 +207,7 @@ impl Parts<'_> {
             admission: Admission::new(&args.limits),
             limits: args.limits.clone(),
             http: args.http.clone(),
-        }
+        })
     }
 }
 

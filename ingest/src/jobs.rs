@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use gristmill_broker::{BrokerClock, Record, Settled, Store, Watch};
+use gristmill_broker::{BrokerClock, Ended, Expected, Record, Settled, Store, Watch};
 use gristmill_schemas::{JobId, JobIdKeys, JobResult, JobState, Lineage, Outcome, Refusal, RefusalCode, TenantId};
 use gristmill_telemetry::Shutdown;
 use tokio::time::Instant;
@@ -23,7 +23,7 @@ pub enum Standing {
     /// It has no outcome yet; with about its place, if that is known.
     Queued(Option<Position>),
     /// It has ended.
-    Ended(Record),
+    Ended(Ended),
 }
 
 /// Reads, waits for and cancels jobs. Clones are the same.
@@ -58,8 +58,8 @@ impl Jobs {
     /// `job_not_found`, `job_gone`, `store_unavailable`.
     pub async fn standing(&self, tenant: &TenantId, id: &JobId) -> Result<Standing, Refusal> {
         self.keys.verify(id, tenant).map_err(|_| not_found())?;
-        if let Some(record) = self.read(tenant, id).await? {
-            return Ok(Standing::Ended(record));
+        if let Some(ended) = self.read(tenant, id).await? {
+            return Ok(Standing::Ended(ended));
         }
         let now = self.clock.now();
         if now > id.accepted_at().plus(id.retention().as_duration()) {
@@ -82,20 +82,53 @@ impl Jobs {
     /// As [`Self::standing`].
     pub async fn wait(&self, tenant: &TenantId, id: &JobId, limit: Duration) -> Result<Standing, Refusal> {
         let until = Instant::now() + limit;
+        let standing = self.standing(tenant, id).await?;
+        if matches!(standing, Standing::Ended(_)) || limit.is_zero() {
+            return Ok(standing);
+        }
+        self.wait_until(tenant, self.watch.expect_published(tenant, id), until)
+            .await
+    }
+
+    /// The same for a job that somebody has begun to wait for.
+    ///
+    /// # Errors
+    /// As [`Self::standing`].
+    pub async fn wait_until(
+        &self,
+        tenant: &TenantId,
+        mut expected: Expected,
+        until: Instant,
+    ) -> Result<Standing, Refusal> {
         let _counted = metrics::InGauge::new(metrics::waiting());
+        let id = expected.id;
         loop {
-            let standing = self.standing(tenant, id).await?;
             let left = until.saturating_duration_since(Instant::now());
-            if matches!(standing, Standing::Ended(_)) || left.is_zero() || self.shutdown.is_requested() {
-                return Ok(standing);
-            }
             let expiry = id.deadline().plus(self.grace).since(self.clock.now()) + Duration::from_millis(1);
             tokio::select! {
-                settled = self.watch.settled(tenant, id, left.min(expiry)) => {
-                    settled.map_err(|error| refuse_store(&error))?;
+                ended = expected.ended(left.min(expiry)) => {
+                    if let Some(ended) = ended.map_err(|error| refuse_store(&error))? {
+                        return Ok(Standing::Ended(ended));
+                    }
                 }
                 () = self.shutdown.requested() => {}
             }
+            let standing = self.standing(tenant, &id).await?;
+            let is_over = Instant::now() >= until || self.shutdown.is_requested();
+            if is_over || matches!(standing, Standing::Ended(_)) {
+                return Ok(standing);
+            }
+        }
+    }
+
+    /// All that is known of the job's end; `None` while it has none.
+    ///
+    /// # Errors
+    /// As [`Self::standing`].
+    pub async fn record(&self, tenant: &TenantId, id: &JobId) -> Result<Option<Record>, Refusal> {
+        match self.standing(tenant, id).await? {
+            Standing::Queued(_) => Ok(None),
+            Standing::Ended(_) => self.store.read(tenant, id).await.map_err(|error| refuse_store(&error)),
         }
     }
 
@@ -103,9 +136,9 @@ impl Jobs {
     ///
     /// # Errors
     /// `already_terminal` names the state; others as [`Self::standing`].
-    pub async fn cancel(&self, tenant: &TenantId, id: &JobId) -> Result<Record, Refusal> {
-        if let Standing::Ended(record) = self.standing(tenant, id).await? {
-            return Err(already(record.state));
+    pub async fn cancel(&self, tenant: &TenantId, id: &JobId) -> Result<Ended, Refusal> {
+        if let Standing::Ended(ended) = self.standing(tenant, id).await? {
+            return Err(already(ended.state));
         }
         match self.settle(tenant, id, JobResult::Cancelled).await? {
             Settled::Won => self.read(tenant, id).await?.ok_or_else(not_found),
@@ -114,8 +147,8 @@ impl Jobs {
         }
     }
 
-    async fn read(&self, tenant: &TenantId, id: &JobId) -> Result<Option<Record>, Refusal> {
-        self.store.read(tenant, id).await.map_err(|error| refuse_store(&error))
+    async fn read(&self, tenant: &TenantId, id: &JobId) -> Result<Option<Ended>, Refusal> {
+        self.store.ended(tenant, id).await.map_err(|error| refuse_store(&error))
     }
 
     async fn settle(&self, tenant: &TenantId, id: &JobId, result: JobResult) -> Result<Settled, Refusal> {

@@ -4,7 +4,7 @@
 
 use std::{str::FromStr, sync::Arc};
 
-use gristmill_broker::{Begun, BrokerClock, PublishError, Publisher, Store, StoreError, Work};
+use gristmill_broker::{Begun, BrokerClock, Expected, PublishError, Publisher, Store, StoreError, Watch, Work};
 use gristmill_models::{Catalog, ModelVersion, catalog::ResolveError};
 use gristmill_schemas::{
     Digest, InferRequest, Job, JobId, JobIdKeys, Refusal, RefusalCode, Retention, Span, TraceParent,
@@ -29,6 +29,8 @@ pub struct Submission {
     pub idempotency_key: Option<IdempotencyKey>,
     /// The request's trace.
     pub trace: TraceParent,
+    /// Whether its end is to be waited for.
+    pub is_awaited: bool,
 }
 
 /// A client's own name for a submission: 1 to 255 visible ASCII characters.
@@ -57,12 +59,30 @@ impl FromStr for IdempotencyKey {
 }
 
 /// A job that the stream holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Accepted {
     /// Its id.
     pub id: JobId,
     /// Whether an earlier submission with the same idempotency key had made it.
     pub replayed: bool,
+    /// Who waits for its end since before it was published, for a new job whose end is to be waited for.
+    pub expected: Option<Expected>,
+}
+
+impl Accepted {
+    const fn new(id: JobId, replayed: bool) -> Self {
+        Self {
+            id,
+            replayed,
+            expected: None,
+        }
+    }
+
+    /// A job that is there already.
+    #[must_use]
+    pub const fn replayed(id: JobId) -> Self {
+        Self::new(id, true)
+    }
 }
 
 /// A job that may be published.
@@ -100,6 +120,8 @@ pub struct Submitter {
     pub publisher: Publisher,
     /// The store, for idempotency keys alone.
     pub store: Store,
+    /// Hints of ends.
+    pub watch: Watch,
     /// The clock that deadlines count by.
     pub clock: BrokerClock,
     /// What signs ids.
@@ -131,11 +153,17 @@ impl Submitter {
             .idempotency_key
             .clone()
             .map(|key| (key, Digest::of(&submission.request.to_msgpack())));
+        let is_awaited = submission.is_awaited;
         let prepared = self.prepare(submission)?;
-        match once {
+        let job = &prepared.job;
+        let expected = is_awaited.then(|| self.watch.expect(&job.tenant, &job.id));
+        let mut accepted = match once {
             None => self.publish_new(prepared).await,
             Some((key, body)) => self.publish_once(prepared, &key.0, body).await,
-        }
+        }?;
+        // an idempotency key may stand for an earlier job
+        accepted.expected = expected.filter(|expected| expected.id == accepted.id);
+        Ok(accepted)
     }
 
     /// All that is decided before anything leaves this process.
@@ -247,7 +275,7 @@ impl Submitter {
         match published {
             Ok(()) => {
                 metrics::accepted(model, lane.as_str()).increment(1);
-                Ok(Accepted { id, replayed: false })
+                Ok(Accepted::new(id, false))
             }
             Err(error) => Err(refuse_publish(error, id)),
         }
@@ -263,8 +291,8 @@ impl Submitter {
             .await;
         let fresh = match begun.map_err(|error| refuse_store(&error))? {
             Begun::New => true,
-            Begun::Confirmed(id) => return Ok(Accepted { id, replayed: true }),
-            Begun::Pending(id) if id.deadline() <= self.clock.now() => return Ok(Accepted { id, replayed: true }),
+            Begun::Confirmed(id) => return Ok(Accepted::replayed(id)),
+            Begun::Pending(id) if id.deadline() <= self.clock.now() => return Ok(Accepted::replayed(id)),
             Begun::Pending(id) => {
                 prepared.job.id = id;
                 false

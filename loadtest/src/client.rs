@@ -11,7 +11,7 @@ use gristmill_schemas::{
     api::{JobView, Problem, ResultView},
     codec,
 };
-use reqwest::{Method, RequestBuilder, Response, header};
+use reqwest::{IntoUrl, Method, RequestBuilder, Response, Url, header};
 use serde::de::DeserializeOwned;
 
 use crate::config::{Encoding, TargetArgs, Wait};
@@ -106,7 +106,7 @@ impl Denial {
 pub(crate) struct Submission {
     /// The body.
     pub(crate) body: Bytes,
-    /// What makes one job of all its repetitions.
+    /// What it is told apart by, and if the client sends it what makes one job of all its repetitions.
     pub(crate) idempotency_key: String,
     /// How many seconds to wait for the outcome in the same reply.
     pub(crate) prefer_wait: Option<u64>,
@@ -116,10 +116,13 @@ pub(crate) struct Submission {
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     http: reqwest::Client,
-    jobs: String,
+    /// Where jobs are submitted, and what everything else begins with.
+    jobs: Url,
     authorization: header::HeaderValue,
     encoding: Encoding,
     wait: Wait,
+    /// Whether it sends idempotency keys.
+    pub(crate) is_idempotent: bool,
 }
 
 impl Client {
@@ -128,7 +131,8 @@ impl Client {
     /// # Errors
     /// The URL or the key cannot stand in a request.
     pub(crate) fn new(target: &TargetArgs, in_flight: usize) -> anyhow::Result<Self> {
-        let url = reqwest::Url::parse(&target.url).with_context(|| format!("{:?} is no URL", target.url))?;
+        let url = Url::parse(&target.url).with_context(|| format!("{:?} is no URL", target.url))?;
+        let jobs = format!("{}/v1/jobs", url.as_str().trim_end_matches('/'));
         let mut authorization = header::HeaderValue::from_str(&format!("Bearer {}", target.api_key.reveal()))
             .context("the API key has characters that none has")?;
         authorization.set_sensitive(true);
@@ -139,10 +143,11 @@ impl Client {
                 .pool_max_idle_per_host(in_flight)
                 .build()
                 .context("the HTTP client")?,
-            jobs: format!("{}/v1/jobs", url.as_str().trim_end_matches('/')),
+            jobs: Url::parse(&jobs).with_context(|| format!("{jobs:?} is no URL"))?,
             authorization,
             encoding: target.encoding,
             wait: target.wait,
+            is_idempotent: !target.no_idempotency_key,
         })
     }
 
@@ -158,9 +163,11 @@ impl Client {
     pub(crate) async fn submit(&self, submission: &Submission) -> Result<JobView, Denial> {
         let wait = Duration::from_secs(submission.prefer_wait.unwrap_or_default());
         let mut call = self
-            .call(Method::POST, &self.jobs, wait)
-            .header(header::CONTENT_TYPE, self.encoding.media_type())
-            .header("idempotency-key", &submission.idempotency_key);
+            .call(Method::POST, self.jobs.clone(), wait)
+            .header(header::CONTENT_TYPE, self.encoding.media_type());
+        if self.is_idempotent {
+            call = call.header("idempotency-key", &submission.idempotency_key);
+        }
         if let Some(seconds) = submission.prefer_wait {
             call = call.header("prefer", format!("wait={seconds}"));
         }
@@ -214,7 +221,7 @@ impl Client {
         serde_json::from_slice(&reply.error_for_status().ok()?.bytes().await.ok()?).ok()
     }
 
-    fn call(&self, method: Method, url: &str, wait: Duration) -> RequestBuilder {
+    fn call(&self, method: Method, url: impl IntoUrl, wait: Duration) -> RequestBuilder {
         self.http
             .request(method, url)
             .timeout(wait + REPLY_MARGIN)

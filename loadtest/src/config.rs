@@ -78,6 +78,10 @@ pub struct TargetArgs {
     /// How the result comes to hand
     #[arg(long, value_enum, default_value_t, value_name = "HOW")]
     pub wait: Wait,
+    /// Submit without an Idempotency-Key, which costs the server two durable writes a job: a submission after which nobody
+    /// knows whether it was accepted is given up then, instead of repeated
+    #[arg(long)]
+    pub no_idempotency_key: bool,
 }
 
 /// What to ask for.

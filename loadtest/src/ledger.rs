@@ -50,7 +50,8 @@ pub struct Counts {
     pub unfinished: u64,
     /// Requests that were repeated, by the reason.
     pub retries: BTreeMap<String, u64>,
-    /// Sends of a submission after which nobody knew whether it was accepted; each was repeated under the same key.
+    /// Sends of a submission after which nobody knew whether it was accepted; each was repeated under the same key, or given
+    /// up where there are no keys.
     pub unknown: u64,
 }
 

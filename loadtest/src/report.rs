@@ -232,7 +232,7 @@ fn complaints_of(counts: &Counts, verdict: &Verdict) -> Vec<String> {
             "failed, expired or cancelled",
         ),
         (unless(gated, counts.refused_in_all()), "refused"),
-        (unless(gated, counts.given_up), "given up: no answer in time"),
+        (unless(gated, counts.given_up), "given up: no certain answer in time"),
         (counts.unfinished, "unfinished"),
     ];
     let found = rows.into_iter().filter(|(count, _)| *count > 0);

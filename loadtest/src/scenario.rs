@@ -247,6 +247,7 @@ mod tests {
             api_key: "gm_test".parse().unwrap(),
             encoding: Encoding::Msgpack,
             wait: Wait::Prefer,
+            no_idempotency_key: false,
         }
     }
 

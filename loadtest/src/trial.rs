@@ -85,6 +85,14 @@ impl Trial<'_> {
         };
         match answered {
             Ok(view) => Some(view),
+            Err(denial) if denial.is_unknown() => {
+                self.tally.with(|ledger| ledger.given_up(self.nonce));
+                let why = denial.detail();
+                self.tally.trouble(format_args!(
+                    "{key} may have been accepted, and has no key to ask by: {why}"
+                ));
+                None
+            }
             Err(denial) => {
                 self.tally.with(|ledger| ledger.refused(self.nonce, denial.code()));
                 self.tally
@@ -94,7 +102,8 @@ impl Trial<'_> {
         }
     }
 
-    /// Leaves in `last` why it had to be sent again.
+    /// Leaves in `last` why it had to be sent again. An error that leaves the submission's fate unknown comes from a client
+    /// without idempotency keys alone.
     async fn submit(&self, submission: &Submission, last: &mut Option<String>) -> Result<JobView, Denial> {
         let mut pauses = Pauses::default();
         loop {
@@ -106,6 +115,9 @@ impl Trial<'_> {
             *last = Some(denial.detail());
             if denial.is_unknown() {
                 self.tally.with(|ledger| ledger.unknown(self.nonce, denial.id()));
+                if !self.client.is_idempotent {
+                    return Err(denial);
+                }
             }
             self.pause(&mut pauses, &denial).await;
         }

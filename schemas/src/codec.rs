@@ -36,6 +36,15 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     rmp_serde::to_vec_named(value).expect("contract types hold no maps with unserialisable keys")
 }
 
+/// The same for a value of about so many bytes, without growing step by step.
+#[must_use]
+pub fn encode_sized<T: Serialize>(value: &T, bytes: usize) -> Vec<u8> {
+    let mut encoded = Vec::with_capacity(bytes);
+    rmp_serde::encode::write_named(&mut encoded, value)
+        .expect("contract types hold no maps with unserialisable keys, and a vector takes all");
+    encoded
+}
+
 /// Decodes a value that has no version of its own (a part of a message, a client's request).
 ///
 /// # Errors

@@ -7,6 +7,9 @@ use crate::{
     job::Job,
 };
 
+/// What most jobs take besides their inputs.
+const JOB_BYTES: usize = 768;
+
 /// 1 to N jobs that share one publish, one fsync and one ack.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Envelope {
@@ -28,7 +31,8 @@ impl Envelope {
     /// As it travels.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        codec::encode(self)
+        let bytes: usize = self.jobs.iter().map(|job| job.input_bytes() + JOB_BYTES).sum();
+        codec::encode_sized(self, bytes)
     }
 
     /// Reads one back.

@@ -24,6 +24,9 @@ pub const MAX_METADATA: usize = 16;
 /// The longest metadata key and value, in characters.
 pub const MAX_METADATA_TEXT: usize = 256;
 
+/// What a tensor takes besides its data, and a request besides its tensors, mostly.
+const TENSOR_BYTES: usize = 128;
+
 /// A request to run a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InferRequest {
@@ -104,7 +107,8 @@ impl InferRequest {
     /// The request as a MessagePack body.
     #[must_use]
     pub fn to_msgpack(&self) -> Vec<u8> {
-        crate::codec::encode(self)
+        let bytes: usize = self.inputs.iter().map(|input| input.data().len() + TENSOR_BYTES).sum();
+        crate::codec::encode_sized(self, bytes + TENSOR_BYTES)
     }
 
     /// The request as a JSON body.

@@ -1,5 +1,7 @@
 //! Tensor data as JSON: read straight into its bytes once datatype and shape are known, and written element by element.
 
+mod whole_numbers;
+
 use std::{fmt, str::FromStr};
 
 use data_encoding::BASE64;
@@ -83,6 +85,9 @@ impl Target<'_> {
         };
         if !raw.get().starts_with('[') {
             return Err(Refusal::new(RefusalCode::WrongType, "data is a list of elements"));
+        }
+        if let Some(bytes) = whole_numbers::read(raw.get(), self.datatype, count as usize) {
+            return Ok(Some(bytes));
         }
         let sink = RefCell::new(sink);
         let mut decoder = serde_json::Deserializer::from_str(raw.get());

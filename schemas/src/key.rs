@@ -61,7 +61,7 @@ pub fn queued(tenant: &TenantId, bucket: u8) -> String {
     format!("gm:{}:queued", tag(tenant, bucket))
 }
 
-/// The channel that hints at outcomes of a bucket; its messages are job ids. A hint may be lost, the hash is the truth.
+/// The channel that hints at outcomes of a bucket; its messages begin with a job's id. A hint may be lost, the hash is the truth.
 #[must_use]
 pub fn hints(tenant: &TenantId, id: &JobId) -> String {
     format!("gm:{}:hints", tag(tenant, id.bucket(BUCKETS)))

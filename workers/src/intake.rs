@@ -17,6 +17,8 @@ use crate::{
 
 /// Pauses after a pull that could not be sent, or a consumer that could not be made.
 const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
+/// How many times as many envelopes of a quick model may wait here: they are gone before another worker could have them.
+const QUICK: usize = 4;
 /// How long an envelope that cannot be read is left alone before the next worker looks at it.
 const UNREADABLE_DELAY: Duration = Duration::from_secs(30);
 
@@ -42,7 +44,11 @@ impl Intake {
         let places = Arc::new(Semaphore::new(self.args.prefetch));
         let fresh = Backoff::new(RETRY_PAUSES.0, RETRY_PAUSES.1);
         let (mut consumer, mut backoff) = (None, fresh.clone());
+        let mut more = (QUICK - 1) * self.args.prefetch;
         loop {
+            if more > 0 && line.is_quick() {
+                places.add_permits(std::mem::take(&mut more));
+            }
             // an error means that the settlers are gone, and with them the process
             if self.store_up.wait_for(|up| *up).await.is_err() {
                 return;

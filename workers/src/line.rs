@@ -23,6 +23,7 @@ use crate::{
     held_job::{Call, HeldJob, Permit},
     lease::JobAccount,
     metrics,
+    run_time::RunTime,
     settle::Settler,
 };
 
@@ -45,6 +46,7 @@ pub(crate) struct Line {
     changed: Notify,
     commits: Arc<Semaphore>,
     batches: AtomicU64,
+    run_time: RunTime,
 }
 
 impl Line {
@@ -60,6 +62,7 @@ impl Line {
             changed: Notify::new(),
             commits,
             batches,
+            run_time: RunTime::default(),
         })
     }
 
@@ -70,6 +73,11 @@ impl Line {
     /// The queues it is served from.
     pub(crate) fn queues(&self) -> Vec<Queue> {
         Queue::of_version(&self.version.manifest.name, &self.version.manifest.version).collect()
+    }
+
+    /// Whether a batch of it takes no time to speak of.
+    pub(crate) fn is_quick(&self) -> bool {
+        self.run_time.is_quick()
     }
 
     /// How many batches its engine runs at once.
@@ -199,7 +207,7 @@ impl Line {
         for held in &fresh {
             metrics::batch_wait_seconds(self.model().to_owned()).record(held.waited());
         }
-        self.settler.claim(&fresh).await;
+        self.settler.claim(&fresh, self.is_quick()).await;
         let mut runnable = Vec::with_capacity(pieces.len());
         for piece in pieces {
             let permit = piece.item.permitted().await;
@@ -220,6 +228,7 @@ impl Line {
         let rows: u32 = pieces.iter().map(|piece| piece.rows.len() as u32).sum();
         let number = self.batches.fetch_add(1, Ordering::Relaxed);
         let model = self.model();
+        self.run_time.note(report.elapsed);
         metrics::compute_seconds(model.to_owned()).record(report.elapsed);
         metrics::batch_rows(model.to_owned()).record(f64::from(rows));
         metrics::batch_jobs(model.to_owned()).record(pieces.len() as f64);

@@ -76,14 +76,21 @@ impl Settler {
 
     /// Claims jobs that nobody has claimed yet and gives each its permit. Those that are past their deadline, out of
     /// attempts or of another artifact end here; those that have ended elsewhere are passed over.
-    pub(crate) async fn claim(&self, jobs: &[Arc<HeldJob>]) {
+    ///
+    /// A first delivery of a `quick` model is not asked after: to run it costs less, and the commit says whether it had ended.
+    pub(crate) async fn claim(&self, jobs: &[Arc<HeldJob>], quick: bool) {
         let (expired, live): (Vec<_>, Vec<_>) = jobs.iter().cloned().partition(|held| self.is_expired(held));
         let mut ended = Vec::new();
         for held in expired {
             held.permit(Permit::PassOver);
             ended.extend(self.end(&held, JobResult::Expired));
         }
-        for (held, claim) in live.iter().zip(self.ask(&live).await) {
+        let unasked = |held: &Arc<HeldJob>| quick && held.redelivered.is_none() && self.store.knows_time();
+        let (unasked, asked): (Vec<_>, Vec<_>) = live.into_iter().partition(unasked);
+        for held in &unasked {
+            ended.extend(self.judge(held, Some(Claim::Run { attempt: 1 })).await);
+        }
+        for (held, claim) in asked.iter().zip(self.ask(&asked).await) {
             ended.extend(self.judge(held, claim).await);
         }
         self.commit(ended).await;
@@ -321,7 +328,10 @@ impl Settler {
                 );
                 held.account(JobAccount::Terminal).await;
             }
-            Settled::Lost(_) => self.pass_over(&held).await,
+            Settled::Lost(state) => {
+                self.complete_lineage(&held, state).await;
+                self.pass_over(&held).await;
+            }
             // an end that came too late was made another, and tried again
             Settled::Stale | Settled::Late => {
                 metrics::jobs_passed_over(model.to_owned()).increment(1);

@@ -1,7 +1,7 @@
 -- Ends a job, if it has not ended: state, outcome, lineage, event and hint in one step, and for a failure its dead letter.
 -- KEYS: job, events, dead letters, jobs without an end. ARGV: id, state, outcome, lineage, fence ('' = any attempt may), retention in ms,
 -- events kept, hints, where a failed job's inputs are kept ('' = this is no failure), the last moment in us ('' = any time),
--- the minute of its deadline, by which jobs without an end are counted
+-- the minute of its deadline, by which jobs without an end are counted, the longest outcome that the hint carries
 local ended = redis.call('HGET', KEYS[1], 'state')
 if ended then return ended end
 if ARGV[5] ~= '' and (redis.call('HGET', KEYS[1], 'attempts') or '1') ~= ARGV[5] then return 'stale' end
@@ -20,5 +20,7 @@ redis.call('HINCRBY', KEYS[4], ARGV[11], -1)
 redis.call('PEXPIRE', KEYS[4], ARGV[6])
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[7], '*', 'id', ARGV[1], 'state', ARGV[2])
 redis.call('PEXPIRE', KEYS[2], ARGV[6])
-redis.call('PUBLISH', ARGV[8], ARGV[1])
+local hint = ARGV[1]
+if #ARGV[3] <= tonumber(ARGV[12]) then hint = hint .. ' ' .. micros .. ' ' .. ARGV[2] .. ' ' .. ARGV[3] end
+redis.call('PUBLISH', ARGV[8], hint)
 return 'won'

@@ -31,8 +31,10 @@ async fn packed(bench: &BrokerBench, work: Work, jobs: &[Job]) -> Vec<Vec<JobId>
     let in_flight = job(1);
     bench.server.signal(Signal::SIGSTOP).unwrap();
     let mut publishes = vec![hand_in(bench, &in_flight, work)];
-    // the lane has taken the first one once it has answered nobody else and nothing waits
-    tokio::task::yield_now().await;
+    // the lane takes the first one, and lets everybody else who is ready hand in theirs before it fills the envelope
+    for _ in 0..4 {
+        tokio::task::yield_now().await;
+    }
     publishes.extend(jobs.iter().map(|job| hand_in(bench, job, work)));
     bench.server.signal(Signal::SIGCONT).unwrap();
     for published in within("every publish", join_all(publishes)).await {

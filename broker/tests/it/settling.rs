@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, future::join_all};
 use gristmill_broker::{ClaimRequest, Settled, Settlement, StoreError};
-use gristmill_schemas::{JobId, JobResult, JobState, Lineage, Outcome, Timestamp, key};
+use gristmill_schemas::{Datatype, JobId, JobResult, JobState, Lineage, Outcome, Tensor, Timestamp, key};
 use redis::streams::StreamRangeReply;
 
 use crate::{
@@ -58,7 +58,7 @@ async fn success_that_the_store_gets_to_too_late_is_none_and_the_job_may_end_oth
             .read(&tenant(), &late)
             .await
             .unwrap()
-            .map(|record| record.state),
+            .map(|record| record.ended.state),
         None
     );
     let expired = ended(late, JobResult::Expired);
@@ -113,7 +113,10 @@ async fn first_of_sixteen_racing_settlers_wins_and_all_others_learn_its_state() 
         let losers = settled.iter().filter(|(_, settled)| *settled == Settled::Lost(state));
         assert_eq!(losers.count(), 15, "{settled:?}");
         let record = bench.store.read(&tenant(), &id).await.unwrap().unwrap();
-        assert_eq!((record.state, record.outcome().unwrap().state()), (state, state));
+        assert_eq!(
+            (record.ended.state, record.ended.outcome().unwrap().state()),
+            (state, state)
+        );
     }
 }
 
@@ -177,9 +180,9 @@ async fn outcome_survives_a_killed_store_which_then_takes_the_next() {
     bench.server.kill().await.unwrap();
     bench.server.restart().await.unwrap();
     let read = bench.store.read(&tenant(), &before.0.job_id).await.unwrap().unwrap();
-    assert_eq!(read.outcome, written.outcome);
+    assert_eq!(read.ended.outcome, written.ended.outcome);
     assert_eq!(read.lineage, written.lineage);
-    assert_eq!(read.committed_at, written.committed_at);
+    assert_eq!(read.ended.committed_at, written.ended.committed_at);
     // it has forgotten the scripts
     assert_eq!(settle(&bench, &after, None).await, Ok(Settled::Won));
     let again = settle(&bench, &before, None).await;
@@ -196,11 +199,11 @@ async fn record_holds_what_was_written_and_when() {
     settle(&bench, &(outcome.clone(), lineage.clone()), None).await.unwrap();
     let after = seconds(bench.ask("TIME").await);
     let record = bench.store.read(&tenant(), &outcome.job_id).await.unwrap().unwrap();
-    assert_eq!(record.state, JobState::Succeeded);
-    assert_eq!(record.outcome().unwrap(), outcome);
-    assert!(before <= record.committed_at && record.committed_at <= after);
+    assert_eq!(record.ended.state, JobState::Succeeded);
+    assert_eq!(record.ended.outcome().unwrap(), outcome);
+    assert!(before <= record.ended.committed_at && record.ended.committed_at <= after);
     let read = record.lineage().unwrap();
-    assert_eq!(read.stages.committed_at, Some(record.committed_at));
+    assert_eq!(read.stages.committed_at, Some(record.ended.committed_at));
     let mut without = read;
     without.stages.committed_at = None;
     assert_eq!(without, lineage);
@@ -215,7 +218,10 @@ async fn commit_leaves_outcome_event_and_hint_and_all_keys_expire() {
     hints.subscribe(key::hints(&tenant, &id)).await.unwrap();
     settle(&bench, &success(id), None).await.unwrap();
     let hint = within("the hint", async { hints.on_message().next().await.unwrap() }).await;
-    assert_eq!(hint.get_payload::<String>().unwrap(), id.to_string());
+    let record = bench.store.read(&tenant, &id).await.unwrap().unwrap();
+    let mut told = format!("{id} {} succeeded ", record.ended.committed_at.as_micros()).into_bytes();
+    told.extend_from_slice(&record.ended.outcome);
+    assert_eq!(hint.get_payload_bytes(), told);
     let events = key::events(&tenant, &id);
     let stream: StreamRangeReply = bench.ask(&format!("XRANGE {events} - +")).await;
     let [event] = &stream.ids[..] else { panic!("{stream:?}") };
@@ -228,6 +234,21 @@ async fn commit_leaves_outcome_event_and_hint_and_all_keys_expire() {
         assert!(0 < left && left <= retention, "{name}: {left}");
     }
     assert_eq!(bench.ask::<u64>("DBSIZE").await, 3);
+}
+
+#[tokio::test]
+async fn hint_of_a_long_outcome_is_the_id_alone() {
+    let bench = StoreBench::start().await;
+    let (tenant, id) = (tenant(), id());
+    let client = redis::Client::open(bench.server.url()).unwrap();
+    let mut hints = client.get_async_pubsub().await.unwrap();
+    hints.subscribe(key::hints(&tenant, &id)).await.unwrap();
+    let long = Tensor::new("y", Datatype::Uint8, vec![1, 5000], vec![7; 5000]).unwrap();
+    let outcome = Outcome::new(id, JobResult::Succeeded(vec![long]));
+    let lineage = success(id).1;
+    assert_eq!(bench.store.settle(&tenant, &outcome, &lineage).await, Ok(Settled::Won));
+    let hint = within("the hint", async { hints.on_message().next().await.unwrap() }).await;
+    assert_eq!(hint.get_payload_bytes(), id.to_string().as_bytes());
 }
 
 #[tokio::test]
@@ -293,7 +314,7 @@ async fn lineage_is_completed_for_an_ended_job_and_for_no_other() {
     }
     let record = bench.store.read(&tenant(), &cancelled).await.unwrap().unwrap();
     assert_eq!(record.lineage, whole.encode());
-    assert_eq!(record.outcome().unwrap(), outcome);
+    assert_eq!(record.ended.outcome().unwrap(), outcome);
     assert!(bench.store.read(&tenant(), &unknown).await.unwrap().is_none());
 }
 

@@ -17,6 +17,11 @@ type Waited = Result<Option<JobState>, StoreError>;
 
 const SUCCEEDED: Waited = Ok(Some(JobState::Succeeded));
 
+async fn ended(watch: &Watch, tenant: &TenantId, id: &JobId, limit: Duration) -> Waited {
+    let ended = watch.ended(tenant, id, limit).await;
+    ended.map(|record| record.map(|record| record.state))
+}
+
 fn watch(bench: &StoreBench) -> Watch {
     Watch::start(&bench.store, &Shutdown::new())
 }
@@ -24,7 +29,7 @@ fn watch(bench: &StoreBench) -> Watch {
 /// Waits in the background, much longer than the test may take.
 fn waiter(watch: &Watch, tenant: &TenantId, id: JobId) -> JoinHandle<Waited> {
     let (watch, tenant) = (watch.clone(), tenant.clone());
-    tokio::spawn(async move { watch.settled(&tenant, &id, DEADLINE * 2).await })
+    tokio::spawn(async move { ended(&watch, &tenant, &id, DEADLINE * 2).await })
 }
 
 async fn settle(store: &Store, tenant: &TenantId, id: JobId) {
@@ -54,10 +59,10 @@ async fn job_settled_before_is_seen_at_once() {
     let (watch, tenant, id) = (watch(&bench), tenant(), id());
     settle(&bench.store, &tenant, id).await;
     assert_eq!(
-        within("the wait", watch.settled(&tenant, &id, DEADLINE * 2)).await,
+        within("the wait", ended(&watch, &tenant, &id, DEADLINE * 2)).await,
         SUCCEEDED
     );
-    assert_eq!(watch.settled(&tenant, &id, Duration::ZERO).await, SUCCEEDED);
+    assert_eq!(ended(&watch, &tenant, &id, Duration::ZERO).await, SUCCEEDED);
     assert_nobody_is_remembered(&watch);
 }
 
@@ -90,7 +95,7 @@ async fn limit_ends_a_wait_without_an_outcome_and_the_next_wait_still_works() {
     let bench = StoreBench::start().await;
     let (watch, tenant, id) = (watch(&bench), tenant(), id());
     for limit in [0, 10, 300].map(Duration::from_millis) {
-        assert_eq!(within("the limit", watch.settled(&tenant, &id, limit)).await, Ok(None));
+        assert_eq!(within("the limit", ended(&watch, &tenant, &id, limit)).await, Ok(None));
     }
     assert_nobody_is_remembered(&watch);
     let waiting = waiter(&watch, &tenant, id);
@@ -146,7 +151,7 @@ async fn store_that_stays_away_is_an_error_at_the_limit() {
     let mut bench = StoreBench::start().await;
     let (watch, tenant, id) = (watch(&bench), tenant(), id());
     bench.server.kill().await.unwrap();
-    let waited = within("the limit", watch.settled(&tenant, &id, Duration::from_millis(500))).await;
+    let waited = within("the limit", ended(&watch, &tenant, &id, Duration::from_millis(500))).await;
     assert!(matches!(waited, Err(StoreError::Unavailable(_))), "{waited:?}");
     assert_nobody_is_remembered(&watch);
 }

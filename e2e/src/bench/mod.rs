@@ -3,13 +3,17 @@
 //!
 //! | file | what it owns |
 //! |---|---|
-//! | `site` | a pipeline at a durability level, and the processor time of its processes |
+//! | `target` | something under load, and the processor time of its processes |
+//! | `site` | a pipeline at a durability level |
+//! | `bare` | the same way through the stores with nothing of ours on it |
 //! | `alone` | the durable writes that a job cannot do without, with nothing around them |
 //! | `figure`, `page` | what came of the rounds, for machines and people |
 //! | `suite` | the rounds |
 
 pub mod alone;
+pub mod bare;
 pub mod figure;
 pub mod page;
 pub mod site;
 pub mod suite;
+pub mod target;

@@ -8,7 +8,8 @@ use gristmill_servers::Durability;
 use crate::bench::{
     alone,
     figure::{Figure, Goal},
-    site::{Order, Shown, Site},
+    site::{BareSite, Site},
+    target::{Order, Shown},
 };
 
 /// Jobs on their way where the most is wanted.
@@ -33,52 +34,77 @@ impl Rounds {
     }
 }
 
+/// What is measured in turn.
+struct Sites {
+    durable: Site,
+    quick: Site,
+    bare: BareSite,
+}
+
 impl Suite {
     /// Runs it, and tells of each load as it ends.
     ///
     /// # Errors
     /// A part cannot be started, or a load has lost or spoilt a job.
     pub async fn run(self) -> anyhow::Result<Vec<Figure>> {
-        let durable = Site::start(Durability::PowerLoss).await?;
-        let quick = Site::start(Durability::ProcessCrash).await?;
+        let flags = ["--model", "light", "--model", "identity"];
+        let sites = Sites {
+            durable: Site::start(Durability::PowerLoss, &flags).await?,
+            quick: Site::start(Durability::ProcessCrash, &flags).await?,
+            bare: BareSite::start(Durability::PowerLoss).await?,
+        };
         let mut rounds = Rounds::default();
         for round in 1..=self.rounds {
             eprintln!("round {round} of {}", self.rounds);
-            self.round(&mut rounds, &durable, &quick).await?;
+            self.light(&mut rounds, &sites).await?;
+            self.one_at_a_time(&mut rounds, &sites).await?;
         }
         Ok(figures(&rounds))
     }
 
-    async fn round(self, rounds: &mut Rounds, durable: &Site, quick: &Site) -> anyhow::Result<()> {
-        let light = |encoding| Order {
-            model: Model::Light,
-            encoding,
-            in_flight: MANY,
-            duration: self.duration,
-        };
+    async fn light(self, rounds: &mut Rounds, sites: &Sites) -> anyhow::Result<()> {
         for encoding in [Encoding::Msgpack, Encoding::Json] {
+            let order = Order {
+                model: Model::Light,
+                encoding,
+                in_flight: MANY,
+                rate: None,
+                duration: self.duration,
+            };
             let word = encoding.as_str();
-            let (with, without) = (durable.run(light(encoding)).await?, quick.run(light(encoding)).await?);
-            let (fast, free) = (with.load.goodput_per_s, without.load.goodput_per_s);
-            eprintln!("  light, {word}: {fast:.0} jobs/s at power-loss, {free:.0} at process-crash");
-            rounds.note(format!("light_{word}_power_loss"), fast);
-            rounds.note(format!("light_{word}_process_crash"), free);
-            rounds.note(format!("light_{word}_durability_share"), fast / free);
-            note_cpu(rounds, word, &with);
+            let with = sites.durable.target()?.run(order).await?;
+            let bare = sites.bare.target().run(order).await?;
+            let without = sites.quick.target()?.run(order).await?;
+            let [with_rate, without_rate, bare_rate] = [&with, &without, &bare].map(|shown| shown.load.goodput_per_s);
+            eprintln!(
+                "  light, {word}: {with_rate:.0} jobs/s at power-loss (the bare path {bare_rate:.0}), {without_rate:.0} \
+                 at process-crash"
+            );
+            rounds.note(format!("light_{word}_power_loss"), with_rate);
+            rounds.note(format!("light_{word}_process_crash"), without_rate);
+            rounds.note(format!("light_{word}_durability_share"), with_rate / without_rate);
+            rounds.note(format!("light_{word}_bare"), bare_rate);
+            rounds.note(format!("light_{word}_bare_share"), with_rate / bare_rate);
+            rounds.note(format!("light_{word}_p50"), with.p50());
+            rounds.note(format!("light_{word}_p99"), with.p99());
+            note_cpu(rounds, &format!("light_{word}"), &with);
+            note_cpu(rounds, &format!("light_{word}_bare"), &bare);
+            let share = with.cpu_us["loadtest"] / with.cpu_us["ingest"];
+            rounds.note(format!("light_{word}_loadtest_cpu_share"), share);
         }
-        let one = Order {
+        Ok(())
+    }
+
+    async fn one_at_a_time(self, rounds: &mut Rounds, sites: &Sites) -> anyhow::Result<()> {
+        let order = Order {
             model: Model::Identity,
             encoding: Encoding::Msgpack,
             in_flight: 1,
+            rate: None,
             duration: self.duration,
         };
-        let alone = alone::pair_ms(&durable.stack.servers).await?;
-        let through = durable
-            .run(one)
-            .await?
-            .load
-            .latency_ms
-            .map_or(f64::NAN, |times| times.p50);
+        let alone = alone::pair_ms(&sites.durable.stack.servers).await?;
+        let through = sites.durable.target()?.run(order).await?.p50();
         eprintln!("  identity, one at a time: p50 {through:.2} ms, its two durable writes alone {alone:.2} ms");
         rounds.note("durable_pair_p50", alone);
         rounds.note("identity_low_load_p50", through);
@@ -87,14 +113,10 @@ impl Suite {
     }
 }
 
-fn note_cpu(rounds: &mut Rounds, word: &str, shown: &Shown) {
+fn note_cpu(rounds: &mut Rounds, name: &str, shown: &Shown) {
     for (process, micros) in &shown.cpu_us {
-        rounds.note(format!("light_{word}_cpu_{process}"), *micros);
+        rounds.note(format!("{name}_cpu_{process}"), *micros);
     }
-    rounds.note(
-        format!("light_{word}_loadtest_cpu_share"),
-        shown.cpu_us["loadtest"] / shown.cpu_us["ingest"],
-    );
 }
 
 fn figures(rounds: &Rounds) -> Vec<Figure> {
@@ -111,9 +133,10 @@ fn kind(name: &str) -> (&'static str, Option<Goal>) {
         "light_msgpack_power_loss" => ("jobs/s", Some(Goal::AtLeast(10_300.0))),
         "light_json_power_loss" => ("jobs/s", Some(Goal::AtLeast(8_700.0))),
         "identity_low_load_ratio" => ("×", Some(Goal::AtMost(3.0))),
+        name if name.ends_with("_bare_share") => ("×", Some(Goal::AtLeast(0.7))),
         name if name.ends_with("_durability_share") => ("×", Some(Goal::AtLeast(0.8))),
         name if name.ends_with("_loadtest_cpu_share") => ("×", Some(Goal::AtMost(1.0 / 3.0))),
-        name if name.ends_with("_process_crash") => ("jobs/s", None),
+        name if name.ends_with("_process_crash") || name.ends_with("_bare") => ("jobs/s", None),
         name if name.contains("_cpu_") => ("µs/job", None),
         _ => ("ms", None),
     }

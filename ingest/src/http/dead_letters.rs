@@ -247,7 +247,7 @@ fn lineage(record: &DeadLetterRecord) -> Result<Lineage, Refusal> {
 fn in_short(id: &JobId, record: &DeadLetterRecord, lineage: &Lineage) -> DeadLetter {
     DeadLetter {
         id: *id,
-        failed_at: record.record.committed_at,
+        failed_at: record.record.ended.committed_at,
         failure: lineage.failure.clone(),
         attempts: lineage.attempt,
         model: lineage.model.as_ref().map(|model| model.name.clone()),

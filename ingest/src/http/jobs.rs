@@ -74,13 +74,10 @@ pub(crate) async fn lineage(
     headers: HeaderMap,
 ) -> Result<Response<Body>, Reply> {
     let media = Media::accepted(&headers, &[Media::Json])?;
-    match app.jobs.standing(&caller.tenant, &id).await? {
-        Standing::Queued(_) => Err(no_outcome_yet().into()),
-        Standing::Ended(record) => {
-            let lineage = record.lineage().map_err(|error| view::unreadable(&error))?;
-            Ok(encoded(StatusCode::OK, media, &lineage))
-        }
-    }
+    let record = app.jobs.record(&caller.tenant, &id).await?;
+    let record = record.ok_or_else(no_outcome_yet)?;
+    let lineage = record.lineage().map_err(|error| view::unreadable(&error))?;
+    Ok(encoded(StatusCode::OK, media, &lineage))
 }
 
 /// Cancel a job
@@ -105,8 +102,8 @@ pub(crate) async fn cancel(
     headers: HeaderMap,
 ) -> Result<Response<Body>, Reply> {
     let media = Media::accepted(&headers, &[Media::Json, Media::MsgPack])?;
-    let record = app.jobs.cancel(&caller.tenant, &id).await?;
-    let view = view::of(&id, &Standing::Ended(record), false)?;
+    let ended = app.jobs.cancel(&caller.tenant, &id).await?;
+    let view = view::of(&id, &Standing::Ended(ended), false)?;
     Ok(encoded(StatusCode::OK, media, &view))
 }
 

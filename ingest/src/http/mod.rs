@@ -16,7 +16,7 @@ mod result;
 mod submit;
 mod view;
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use axum::{
     Extension, Router,
@@ -43,9 +43,29 @@ use crate::{
     trace,
 };
 
-/// What every handler may use. Clones share it.
+/// What every handler may use. Clones share it: there are several in each request.
 #[derive(Debug, Clone)]
-pub struct App {
+pub struct App(Arc<Services>);
+
+impl App {
+    /// Of these.
+    #[must_use]
+    pub fn new(services: Services) -> Self {
+        Self(Arc::new(services))
+    }
+}
+
+impl Deref for App {
+    type Target = Services;
+
+    fn deref(&self) -> &Services {
+        &self.0
+    }
+}
+
+/// What there is behind the door.
+#[derive(Debug)]
+pub struct Services {
     /// The way in.
     pub submitter: Submitter,
     /// Jobs after that.

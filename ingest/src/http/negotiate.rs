@@ -125,11 +125,18 @@ fn quality(media: Media, ranges: &[Range<'_>]) -> u16 {
         .map_or(0, |(_, quality)| quality)
 }
 
+/// About what a reply takes; longer ones grow.
+const REPLY: usize = 2048;
+
 /// A reply in JSON or MessagePack.
 pub(crate) fn encoded<T: Serialize>(status: StatusCode, media: Media, value: &T) -> Response<Body> {
     let body = match media {
-        Media::MsgPack => codec::encode(value),
-        Media::Json | Media::Octets => serde_json::to_vec(value).expect("replies hold maps with text keys alone"),
+        Media::MsgPack => codec::encode_sized(value, REPLY),
+        Media::Json | Media::Octets => {
+            let mut body = Vec::with_capacity(REPLY);
+            serde_json::to_writer(&mut body, value).expect("replies hold maps with text keys alone");
+            body
+        }
     };
     let media = if media == Media::MsgPack { media } else { Media::Json };
     let headers = [

@@ -80,13 +80,14 @@ pub(crate) async fn submit(
         caller: caller.clone(),
         idempotency_key,
         trace,
+        is_awaited: wait.is_some(),
     };
-    let accepted = app.submitter.submit(submission).await?;
+    let mut accepted = app.submitter.submit(submission).await?;
     drop(received);
     metrics::accept_seconds().record(started.elapsed());
     tracing::debug!(job.id = %accepted.id, replayed = accepted.replayed, "accepted");
-    let standing = standing(&app, &caller, accepted, wait).await;
-    answer(accepted, &standing, (wait, reply))
+    let standing = standing(&app, &caller, &mut accepted, wait).await;
+    answer(&accepted, &standing, (wait, reply))
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Refusal> {
@@ -114,10 +115,14 @@ async fn decode(media: Media, bytes: Bytes, max_input_bytes: usize) -> Result<In
 
 /// Where the job stands, after the wait that was asked for. The job is accepted: a store that cannot tell now changes
 /// nothing about that.
-async fn standing(app: &App, caller: &Caller, accepted: Accepted, wait: Option<Duration>) -> Standing {
-    let (tenant, id) = (&caller.tenant, &accepted.id);
+async fn standing(app: &App, caller: &Caller, accepted: &mut Accepted, wait: Option<Duration>) -> Standing {
+    let (tenant, expected) = (&caller.tenant, accepted.expected.take());
+    let id = &accepted.id;
     let standing = match wait {
-        Some(wait) => app.jobs.wait(tenant, id, wait).await,
+        Some(wait) => match expected {
+            Some(expected) => app.jobs.wait_until(tenant, expected, Instant::now() + wait).await,
+            None => app.jobs.wait(tenant, id, wait).await,
+        },
         None if accepted.replayed => app.jobs.standing(tenant, id).await,
         None => Ok(Standing::Queued(app.jobs.positions.of(tenant, id))),
     };
@@ -128,7 +133,7 @@ async fn standing(app: &App, caller: &Caller, accepted: Accepted, wait: Option<D
 }
 
 fn answer(
-    accepted: Accepted,
+    accepted: &Accepted,
     standing: &Standing,
     (wait, media): (Option<Duration>, Media),
 ) -> Result<Response<Body>, Reply> {

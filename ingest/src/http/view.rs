@@ -4,7 +4,7 @@ use axum::{
     extract::{FromRequestParts, Path, Query},
     http::{Uri, request::Parts},
 };
-use gristmill_broker::Record;
+use gristmill_broker::Ended;
 use gristmill_schemas::{
     JobId, JobResult, JobState, Outcome, Refusal, RefusalCode,
     api::{JobView, Links, Output},
@@ -35,19 +35,19 @@ pub(crate) fn of(id: &JobId, standing: &Standing, outputs: bool) -> Result<JobVi
         outputs: None,
         links: Links::of(id),
     };
-    let record = match standing {
-        Standing::Ended(record) => record,
+    let ended = match standing {
+        Standing::Ended(ended) => ended,
         Standing::Queued(position) => {
             view.position = position.map(|position| position.envelopes_before);
             view.estimated_start = position.and_then(|position| position.estimated_start);
             return Ok(view);
         }
     };
-    view.status = record.state;
-    view.completed_at = Some(record.committed_at);
-    match record.state {
+    view.status = ended.state;
+    view.completed_at = Some(ended.committed_at);
+    match ended.state {
         JobState::Succeeded if !outputs => {}
-        JobState::Succeeded | JobState::Failed => match outcome(record)?.result {
+        JobState::Succeeded | JobState::Failed => match outcome(ended)?.result {
             JobResult::Succeeded(tensors) => view.outputs = Some(tensors.into_iter().map(Output).collect()),
             JobResult::Failed(failure) => view.failure = Some(failure),
             JobResult::Expired | JobResult::Cancelled => {}
@@ -57,12 +57,12 @@ pub(crate) fn of(id: &JobId, standing: &Standing, outputs: bool) -> Result<JobVi
     Ok(view)
 }
 
-/// The outcome of a record.
+/// The outcome of a job that has ended.
 ///
 /// # Errors
 /// `internal`, for one that this build cannot read.
-pub(crate) fn outcome(record: &Record) -> Result<Outcome, Refusal> {
-    record.outcome().map_err(|error| unreadable(&error))
+pub(crate) fn outcome(ended: &Ended) -> Result<Outcome, Refusal> {
+    ended.outcome().map_err(|error| unreadable(&error))
 }
 
 /// What a record that cannot be read means to a client.

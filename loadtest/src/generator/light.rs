@@ -18,14 +18,20 @@ const TOLERANCE: f32 = 1e-3;
 pub(crate) struct Light {
     run: u32,
     rows: u16,
+    /// The bytes of each template's features.
+    features: Vec<Vec<u8>>,
     /// Of each template.
     scores: Vec<Vec<f32>>,
 }
 
 impl Light {
-    pub(crate) const fn new(run: u32, rows: u16) -> Self {
-        let scores = Vec::new();
-        Self { run, rows, scores }
+    pub(crate) fn new(run: u32, rows: u16) -> Self {
+        Self {
+            run,
+            rows,
+            features: (0..TEMPLATES).map(features).collect(),
+            scores: Vec::new(),
+        }
     }
 
     /// What is handed through: 16 bits of the run, 32 of the nonce, and the row, each exact in a float.
@@ -40,10 +46,7 @@ impl Light {
     fn row(&self, head: [u16; THROUGH], template: u64, values: &mut Vec<u8>) {
         head.iter()
             .for_each(|number| values.extend(i32::from(*number).to_le_bytes()));
-        for place in 0..(WIDTH - THROUGH) as u64 / 4 {
-            let four = mix(template << 32 | place);
-            (0..4).for_each(|piece| values.extend(i32::from((four >> (16 * piece)) as u16).to_le_bytes()));
-        }
+        values.extend_from_slice(&self.features[template as usize]);
     }
 
     fn tensor(rows: u64, values: Vec<u8>) -> Vec<Tensor> {
@@ -102,6 +105,13 @@ impl Generator for Light {
         }
         Ok(())
     }
+}
+
+/// The features of a template.
+fn features(template: u64) -> Vec<u8> {
+    let fours = (0..(WIDTH - THROUGH) as u64 / 4).map(|place| mix(template << 32 | place));
+    let numbers = fours.flat_map(|four| (0..4).map(move |piece| i32::from((four >> (16 * piece)) as u16)));
+    numbers.flat_map(i32::to_le_bytes).collect()
 }
 
 fn is_near(expected: &[f32], found: &[f32]) -> bool {

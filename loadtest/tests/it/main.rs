@@ -22,17 +22,30 @@ const JOBS: u64 = 40;
 
 /// Runs a test of [`JOBS`] jobs against a server with one fault, which befalls job 7 alone.
 async fn tested(lie: Lie, wait: Wait) -> Report {
-    tested_at(lie, wait, None).await
+    run(args(lie, wait).await).await
 }
 
 /// The same by the clock.
-async fn tested_at(lie: Lie, wait: Wait, rate: Option<f64>) -> Report {
-    let args = LoadtestArgs {
+async fn tested_at(lie: Lie, wait: Wait, rate: f64) -> Report {
+    let mut args = args(lie, wait).await;
+    (args.pace.rate, args.pace.in_flight) = (Some(rate), Some(1));
+    run(args).await
+}
+
+async fn run(args: LoadtestArgs) -> Report {
+    gristmill_loadtest::run_until(args, std::future::pending())
+        .await
+        .unwrap()
+}
+
+async fn args(lie: Lie, wait: Wait) -> LoadtestArgs {
+    LoadtestArgs {
         target: TargetArgs {
             url: liar::serve(lie).await,
             api_key: "gm_test".parse().unwrap(),
             encoding: Encoding::Json,
             wait,
+            no_idempotency_key: false,
         },
         work: WorkArgs {
             model: Model::Identity,
@@ -42,12 +55,8 @@ async fn tested_at(lie: Lie, wait: Wait, rate: Option<f64>) -> Report {
         },
         pace: PaceArgs {
             // which job came before another is certain only one by one
-            in_flight: Some(if lie == Lie::GivesAnIdTwice || rate.is_some() {
-                1
-            } else {
-                4
-            }),
-            rate,
+            in_flight: Some(if lie == Lie::GivesAnIdTwice { 1 } else { 4 }),
+            rate: None,
             arrivals: Arrivals::Poisson,
             jobs: JOBS,
             duration: None,
@@ -55,10 +64,7 @@ async fn tested_at(lie: Lie, wait: Wait, rate: Option<f64>) -> Report {
         },
         scenario: None,
         report: ReportArgs::default(),
-    };
-    gristmill_loadtest::run_until(args, std::future::pending())
-        .await
-        .unwrap()
+    }
 }
 
 async fn complaints(lie: Lie) -> Vec<String> {
@@ -83,13 +89,13 @@ async fn honest_server_passes_by_every_way_of_waiting() {
 
 #[tokio::test]
 async fn open_loop_counts_from_when_a_job_was_due() {
-    let report = tested_at(Lie::None, Wait::Prefer, Some(400.0)).await;
+    let report = tested_at(Lie::None, Wait::Prefer, 400.0).await;
     let load = &report.loads[0];
     assert!(report.passed() && load.counts.terminal == JOBS, "{report}");
     assert_eq!(load.timeline.iter().map(|step| step.ended).sum::<u64>(), JOBS);
     assert!(load.latency_curve.last().is_some_and(|[share, _]| *share >= 1.0));
     // one place, held for seconds by a job that nobody answers: those that were due meanwhile waited for it
-    let report = tested_at(Lie::NeverEnds, Wait::Prefer, Some(400.0)).await;
+    let report = tested_at(Lie::NeverEnds, Wait::Prefer, 400.0).await;
     let slow = report.loads[0].latency_ms.unwrap();
     assert!(
         slow.max > 1000.0 || report.loads[0].counts.lost_in_all() == 1,
@@ -172,4 +178,16 @@ async fn full_server_and_unknown_publish_are_asked_again_and_pass() {
         report.passed() && report.loads[0].counts.retries["no_reply"] == 1 && report.loads[0].counts.unknown == 1,
         "{report}"
     );
+}
+
+#[tokio::test]
+async fn unknown_submission_without_a_key_is_given_up_and_found() {
+    for lie in [Lie::DoesNotKnowFirst, Lie::HangsUpFirst] {
+        let mut args = args(lie, Wait::LongPoll).await;
+        args.target.no_idempotency_key = true;
+        let report = run(args).await;
+        assert_eq!(report.complaints, ["1 given up: no certain answer in time"], "{report}");
+        let counts = &report.loads[0].counts;
+        assert!(counts.terminal == JOBS - 1 && counts.retries.is_empty(), "{report}");
+    }
 }

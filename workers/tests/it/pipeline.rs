@@ -169,8 +169,8 @@ async fn published_jobs_come_out_as_their_own_outputs() -> anyhow::Result<()> {
     futures_util::future::try_join_all(published).await?;
     for job in &jobs {
         let record = bench.outcome(&job.id, &worker).await?;
-        let JobResult::Succeeded(outputs) = record.outcome()?.result else {
-            panic!("{:?}", record.state)
+        let JobResult::Succeeded(outputs) = record.ended.outcome()?.result else {
+            panic!("{:?}", record.ended.state)
         };
         assert_eq!(outputs[0].data(), job.inputs[0].data());
         let lineage = record.lineage()?;
@@ -192,7 +192,7 @@ async fn outcomes_wait_for_a_store_that_is_away_and_are_computed_once() -> anyho
     bench.publisher.publish(second.clone(), Work { max_rows: 64 }).await?;
     bench.servers.redis.restart().await?;
     let record = bench.outcome(&second.id, &worker).await?;
-    assert_eq!(record.state, JobState::Succeeded);
+    assert_eq!(record.ended.state, JobState::Succeeded);
     assert_eq!(record.lineage()?.attempt, 1);
     worker.end().await
 }
@@ -203,6 +203,6 @@ async fn waiting_jobs_expire_promptly() -> anyhow::Result<()> {
     let job = bench.job(1, Duration::from_millis(1))?;
     bench.publisher.publish(job.clone(), Work { max_rows: 64 }).await?;
     let worker = bench.worker(&[]);
-    assert_eq!(bench.outcome(&job.id, &worker).await?.state, JobState::Expired);
+    assert_eq!(bench.outcome(&job.id, &worker).await?.ended.state, JobState::Expired);
     worker.end().await
 }

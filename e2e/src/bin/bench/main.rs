@@ -4,14 +4,17 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Parser;
 use gristmill_e2e::{
-    bench::{page, suite::Suite},
+    bench::{bare::Part, page, suite::Suite},
     binary,
 };
 use gristmill_schemas::Span;
 
 /// Measures the pipeline against what the machine allows, everything in turn, and tells the medians of all rounds
 #[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Command {
+    #[command(subcommand)]
+    part: Option<Own>,
     /// How often everything is measured
     #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
@@ -23,15 +26,25 @@ struct Command {
     json: PathBuf,
 }
 
+/// What the benchmark starts itself anew for.
+#[derive(Debug, clap::Subcommand)]
+enum Own {
+    #[command(hide = true)]
+    Bare(Part),
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let command = Command::parse();
+    if let Some(Own::Bare(part)) = command.part {
+        return part.run().await;
+    }
     std::env::set_current_dir(binary::repository())?;
     let suite = Suite {
         rounds: command.rounds.into(),
         duration: Duration::from(command.duration),
     };
-    let figures = suite.run().await?;
+    let figures = Box::pin(suite.run()).await?;
     page::write_json(&figures, &command.json)?;
     println!("{}\n\n{}", page::setting(suite.rounds), page::table(&figures));
     Ok(())
