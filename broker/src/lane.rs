@@ -61,10 +61,10 @@ impl Lane {
                     }
                 },
             };
-            match linger.wait() {
-                Some(wait) => tokio::time::sleep(wait).await,
+            match linger.wait(first.work.backlog) {
+                Some(wait) if !self.is_full_with(&first) => tokio::time::sleep(wait).await,
                 // whoever is ready to hand in a job does so first
-                None => tokio::task::yield_now().await,
+                Some(_) | None => tokio::task::yield_now().await,
             }
             let until = first.until;
             let (jobs, answers, next) = self.fill(first);
@@ -76,6 +76,12 @@ impl Lane {
                 let _ = stored.send(result);
             }
         }
+    }
+
+    /// Whether as many wait already as an envelope holds at most.
+    fn is_full_with(&self, first: &Waiting) -> bool {
+        let most = self.args.envelope_max_jobs.min(first.work.max_rows as usize);
+        self.waiting.len() + 1 >= most
     }
 
     /// Takes what waits, up to an envelope's bounds; what does not fit begins the next one.

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use gristmill_schemas::{
@@ -44,6 +45,19 @@ pub struct PublisherArgs {
 pub struct Work {
     /// Rows of one envelope; a job with more travels alone.
     pub max_rows: u32,
+    /// How long the job is going to wait on the stream, as far as that is known.
+    pub backlog: Duration,
+}
+
+impl Work {
+    /// So many rows of one envelope, and no backlog that is known.
+    #[must_use]
+    pub const fn rows(max_rows: u32) -> Self {
+        Self {
+            max_rows,
+            backlog: Duration::ZERO,
+        }
+    }
 }
 
 /// Why a job was not accepted.

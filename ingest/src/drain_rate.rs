@@ -50,13 +50,14 @@ struct Measured {
 }
 
 impl DrainRates {
-    /// Lets a submission pass unless the backlog before it takes longer than its time to live. No round trip.
+    /// How long the backlog before a submission takes, as far as that is known, unless it takes longer than its time to live.
+    /// No round trip.
     ///
     /// # Errors
     /// `deadline_unmeetable`.
-    pub fn check(&self, queue: Queue, time_to_live: Duration) -> Result<(), Refusal> {
+    pub fn check(&self, queue: Queue, time_to_live: Duration) -> Result<Duration, Refusal> {
         let measured = self.asked(queue, Track::measured);
-        measured.map_or(Ok(()), |measured| measured.check(time_to_live))
+        measured.map_or(Ok(Duration::ZERO), |measured| measured.check(time_to_live))
     }
 
     /// When somebody for whom there was no room may come back, if the queue's speed is known.
@@ -178,11 +179,11 @@ impl Measured {
         clamped(self.waiting as f64 * ROOM / self.per_second)
     }
 
-    fn check(self, time_to_live: Duration) -> Result<(), Refusal> {
+    fn check(self, time_to_live: Duration) -> Result<Duration, Refusal> {
         let wait = self.waiting as f64 / self.per_second;
         let late = wait - time_to_live.as_secs_f64();
         if late <= 0.0 {
-            return Ok(());
+            return Ok(Duration::from_secs_f64(wait));
         }
         let Self { waiting, per_second } = self;
         let detail = format!(
@@ -224,7 +225,7 @@ mod tests {
         assert_eq!(refusal.code, RefusalCode::DeadlineUnmeetable);
         assert!(refusal.detail.contains("100 envelopes") && refusal.detail.contains("10.0 a second"));
         assert_eq!(refusal.retry_after, Some(Duration::from_secs(6)));
-        measured.check(Duration::from_secs(11)).unwrap();
+        assert_eq!(measured.check(Duration::from_secs(11)), Ok(Duration::from_secs(10)));
     }
 
     #[test]

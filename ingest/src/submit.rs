@@ -197,9 +197,7 @@ impl Submitter {
             metadata: request.metadata,
             traceparent: Some(trace),
         };
-        let work = Work {
-            max_rows: manifest.batching.max_batch_size,
-        };
+        let work = Work::rows(manifest.batching.max_batch_size);
         let max_queued = caller.settings.max_queued;
         Ok(Prepared { job, work, max_queued })
     }
@@ -236,7 +234,11 @@ impl Submitter {
     /// Publishes a job that the stream cannot hold yet, unless its queue is too slow for its deadline or its tenant has too
     /// many there. One whose publish is unknown has no place: it is not counted, whether or not it is there.
     async fn publish_new(&self, prepared: Prepared) -> Result<Accepted, Refused> {
-        let Prepared { job, work, max_queued } = prepared;
+        let Prepared {
+            job,
+            mut work,
+            max_queued,
+        } = prepared;
         let queue = Queue {
             model: job.model.clone(),
             version: job.version.clone(),
@@ -244,7 +246,7 @@ impl Submitter {
             group: TenantGroup::of(&job.tenant),
         };
         let time_to_live = job.id.deadline().since(job.id.accepted_at());
-        self.drain_rates.check(queue.clone(), time_to_live)?;
+        work.backlog = self.drain_rates.check(queue.clone(), time_to_live)?;
         let published = async {
             let (place, id) = (self.quota.reserve(&job.tenant, max_queued)?, job.id);
             let accepted = self.publish(job, work).await?;

@@ -24,7 +24,7 @@ pub struct LoadtestArgs {
         long,
         help_heading = "Work",
         value_name = "FILE",
-        conflicts_with_all = ["model", "rows", "lane", "deadline", "in_flight", "rate", "arrivals", "jobs", "duration"]
+        conflicts_with_all = ["model", "rows", "texts", "lane", "deadline", "in_flight", "rate", "arrivals", "jobs", "duration"]
     )]
     pub scenario: Option<PathBuf>,
     /// What is told, and when the test has passed.
@@ -94,6 +94,9 @@ pub struct WorkArgs {
     /// Rows of a job
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=4096), value_name = "N")]
     pub rows: u16,
+    /// How long the texts are, for a model of texts
+    #[arg(long, value_enum, default_value_t, value_name = "WHICH")]
+    pub texts: Texts,
     /// Where the jobs wait: interactive or batch
     #[arg(long, default_value_t, value_name = "LANE")]
     pub lane: Lane,
@@ -210,6 +213,28 @@ impl Wait {
             Self::Prefer => "prefer",
             Self::LongPoll => "long-poll",
             Self::Events => "events",
+        }
+    }
+}
+
+/// How long texts are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Texts {
+    /// Sentences of about ten words
+    #[default]
+    Short,
+    /// As in prose: lengths follow a log-normal distribution, half of them below 18 words and one in twenty above 67
+    Mixed,
+}
+
+impl Texts {
+    /// Its word on the command line.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Short => "short",
+            Self::Mixed => "mixed",
         }
     }
 }

@@ -49,7 +49,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{plan::Plan, report::Verdict, round::Round, search::Search};
 
 pub use baseline::Comparison;
-pub use config::{ApiKey, Encoding, LoadtestArgs, Model, PaceArgs, ReportArgs, TargetArgs, Wait, WorkArgs};
+pub use config::{ApiKey, Encoding, LoadtestArgs, Model, PaceArgs, ReportArgs, TargetArgs, Texts, Wait, WorkArgs};
 pub use ledger::Counts;
 pub use report::{Latency, Load, Report, Setting};
 pub use schedule::Arrivals;
@@ -57,6 +57,13 @@ pub use search::Probe;
 pub use slo::Slo;
 pub use stages::Stage;
 pub use timeline::Step;
+
+/// What the jobs with these numbers bring, for whoever wants to run them otherwise than through a server.
+#[must_use]
+pub fn inputs(work: &WorkArgs, nonces: std::ops::Range<u64>) -> Vec<Vec<gristmill_schemas::Tensor>> {
+    let generator = generator::of(work, 0);
+    nonces.map(|nonce| generator.inputs(nonce)).collect()
+}
 
 /// Runs a load test until its end, or until Ctrl-C, after which what is in flight has a few seconds to end.
 ///

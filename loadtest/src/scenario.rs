@@ -11,7 +11,7 @@ use gristmill_schemas::{Lane, Span};
 use serde::Deserialize;
 
 use crate::{
-    config::{ApiKey, Encoding, Model, TargetArgs, Wait, WorkArgs},
+    config::{ApiKey, Encoding, Model, TargetArgs, Texts, Wait, WorkArgs},
     pace::{IN_FLIGHT, MOST_IN_FLIGHT, Pace},
     plan::{Load, Plan},
     schedule::{Arrivals, Phase},
@@ -43,6 +43,8 @@ struct LoadTable {
     model: Option<String>,
     #[serde(default)]
     rows: Option<u16>,
+    #[serde(default)]
+    texts: Texts,
     #[serde(default)]
     lane: Lane,
     #[serde(default)]
@@ -137,6 +139,7 @@ impl LoadTable {
         let work = WorkArgs {
             model,
             rows,
+            texts: self.texts,
             lane: self.lane,
             deadline: self.deadline,
         };

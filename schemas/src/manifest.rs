@@ -96,8 +96,9 @@ pub struct Limits {
 pub struct Batching {
     /// Rows of one engine call.
     pub max_batch_size: u32,
-    /// How long an executor waits for more rows when it has some.
-    pub max_queue_delay: Span,
+    /// How long an executor waits for more rows when it has some; without it, it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_queue_delay: Option<Span>,
     /// Tokens of one engine call, padding included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_batch_tokens: Option<u32>,

@@ -41,7 +41,7 @@ pub struct HoldingArgs {
     /// Serve these models only (default: all)
     #[arg(long = "model", env = "GRISTMILL_MODELS", value_delimiter = ',', value_name = "NAME")]
     pub models: Vec<ModelName>,
-    /// Envelopes of one queue (model, version, lane, tenant group) that wait in this process
+    /// Full envelopes of one queue (model, version, lane, tenant group) whose rows wait in this process
     #[arg(long, env = "GRISTMILL_PREFETCH", default_value_t = 2, value_name = "N")]
     pub prefetch: usize,
     /// How long the broker waits for a sign of life before it delivers an envelope to another worker

@@ -41,10 +41,12 @@ impl Intake {
     }
 
     async fn fetch(&mut self, queue: &Queue, line: &Arc<Line>) {
-        let places = Arc::new(Semaphore::new(self.args.prefetch));
+        // in rows: as many as so many full envelopes have
+        let full = line.max_rows().max(1);
+        let places = Arc::new(Semaphore::new(self.args.prefetch * full as usize));
         let fresh = Backoff::new(RETRY_PAUSES.0, RETRY_PAUSES.1);
         let (mut consumer, mut backoff) = (None, fresh.clone());
-        let mut more = (QUICK - 1) * self.args.prefetch;
+        let mut more = (QUICK - 1) * self.args.prefetch * full as usize;
         loop {
             if more > 0 && line.is_quick() {
                 places.add_permits(std::mem::take(&mut more));
@@ -53,8 +55,11 @@ impl Intake {
             if self.store_up.wait_for(|up| *up).await.is_err() {
                 return;
             }
-            let mut free = vec![Arc::clone(&places).acquire_owned().await.expect("never closed")];
-            free.extend(std::iter::from_fn(|| Arc::clone(&places).try_acquire_owned().ok()));
+            let first = Arc::clone(&places).acquire_many_owned(full).await;
+            let mut free = vec![first.expect("never closed")];
+            free.extend(std::iter::from_fn(|| {
+                Arc::clone(&places).try_acquire_many_owned(full).ok()
+            }));
             let pulled = match &consumer {
                 Some(consumer) => self.pull(consumer, free, line).await,
                 None => match self.broker.consumer(queue, self.args.ack_wait.as_duration()).await {
@@ -97,8 +102,12 @@ impl Intake {
         pulled
     }
 
-    fn take(&self, mut delivery: Delivery, envelope: Envelope, place: OwnedSemaphorePermit, line: &Arc<Line>) {
+    fn take(&self, mut delivery: Delivery, envelope: Envelope, mut place: OwnedSemaphorePermit, line: &Arc<Line>) {
         delivery.forget_payload();
+        // what it does not fill is for the next one
+        let rows: u64 = envelope.jobs.iter().map(gristmill_schemas::Job::rows).sum();
+        let rows = usize::try_from(rows.max(1)).unwrap_or(usize::MAX);
+        drop(place.split(place.num_permits().saturating_sub(rows)));
         let times = (delivery.published_at(), Timestamp::from(std::time::SystemTime::now()));
         let redelivered = delivery.is_redelivered().then(claim_token);
         let lease = Lease::new(&self.leases, delivery, envelope.jobs.len(), place);

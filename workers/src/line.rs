@@ -80,6 +80,11 @@ impl Line {
         self.run_time.is_quick()
     }
 
+    /// Rows of a full batch.
+    pub(crate) fn max_rows(&self) -> u32 {
+        self.version.manifest.batching.max_batch_size
+    }
+
     /// How many batches its engine runs at once.
     pub(crate) fn executors(&self) -> usize {
         self.engine.sessions()

@@ -6,8 +6,9 @@ local ended = redis.call('HGET', KEYS[1], 'state')
 if ended then return ended end
 if ARGV[5] ~= '' and (redis.call('HGET', KEYS[1], 'attempts') or '1') ~= ARGV[5] then return 'stale' end
 local now = redis.call('TIME')
-local micros = string.format('%d%06d', now[1], now[2])
-if ARGV[10] ~= '' and tonumber(micros) > tonumber(ARGV[10]) then return 'late' end
+-- both have 16 digits until 2286, so that their texts sort as their numbers do
+local micros = now[1] .. string.sub('00000' .. now[2], -6)
+if ARGV[10] ~= '' and micros > ARGV[10] then return 'late' end
 redis.call('HSET', KEYS[1], 'state', ARGV[2], 'outcome', ARGV[3], 'lineage', ARGV[4], 'committed_at', micros)
 if ARGV[9] ~= '' then
     redis.call('HSET', KEYS[1], 'dead_letter', ARGV[9])

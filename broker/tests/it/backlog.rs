@@ -15,7 +15,7 @@ async fn published(bench: &BrokerBench, jobs: usize) -> Vec<Job> {
     let mut published = Vec::new();
     for _ in 0..jobs {
         let job = job(1);
-        let publish = bench.publisher.publish(job.clone(), Work { max_rows: 8 });
+        let publish = bench.publisher.publish(job.clone(), Work::rows(8));
         within("the publish", publish).await.unwrap();
         published.push(job);
     }

@@ -12,7 +12,7 @@ use crate::{
 
 async fn published(bench: &BrokerBench) -> Job {
     let job = job(1);
-    let publish = bench.publisher.publish(job.clone(), Work { max_rows: 8 });
+    let publish = bench.publisher.publish(job.clone(), Work::rows(8));
     within("the publish", publish).await.unwrap();
     job
 }
@@ -134,7 +134,7 @@ async fn consumer_takes_its_own_queue_only() {
         model: "other".parse().unwrap(),
         ..job(1)
     };
-    within("the publish", bench.publisher.publish(other, Work { max_rows: 8 }))
+    within("the publish", bench.publisher.publish(other, Work::rows(8)))
         .await
         .unwrap();
     let (job, _, delivery) = held(&bench, DEADLINE).await;

@@ -12,7 +12,7 @@ use crate::{
     jobs::{job, job_of_bytes},
 };
 
-const MANY_ROWS: Work = Work { max_rows: 1000 };
+const MANY_ROWS: Work = Work::rows(1000);
 
 type Publish<'b> = Pin<Box<dyn Future<Output = Result<(), PublishError>> + 'b>>;
 
@@ -114,10 +114,7 @@ async fn words_of_the_caller_count_towards_an_envelopes_bytes() {
 async fn envelope_holds_about_a_batch_of_rows_and_a_larger_job_travels_alone() {
     let bench = BrokerBench::start(&[]).await;
     let jobs = [3, 3, 3, 20, 8, 1].map(job);
-    assert_eq!(
-        sizes(&packed(&bench, Work { max_rows: 8 }, &jobs).await),
-        [1, 2, 1, 1, 1, 1]
-    );
+    assert_eq!(sizes(&packed(&bench, Work::rows(8), &jobs).await), [1, 2, 1, 1, 1, 1]);
 }
 
 #[tokio::test]

@@ -45,13 +45,29 @@ impl Goal {
 impl fmt::Display for Goal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::AtLeast(goal) => write!(f, "≥ {goal}"),
-            Self::AtMost(goal) => write!(f, "≤ {goal}"),
+            Self::AtLeast(goal) => write!(f, "≥ {}", rounded(*goal)),
+            Self::AtMost(goal) => write!(f, "≤ {}", rounded(*goal)),
         }
     }
 }
 
+/// A third is 0.33.
+fn rounded(goal: f64) -> f64 {
+    (goal * 100.0).round() / 100.0
+}
+
 impl Figure {
+    /// One of its values in as many digits as say something.
+    #[must_use]
+    pub fn told(&self, value: f64) -> String {
+        let digits = if value.abs() < 10.0 {
+            2
+        } else {
+            usize::from(value.abs() < 100.0)
+        };
+        format!("{value:.digits$}")
+    }
+
     /// The figure of these rounds.
     ///
     /// # Panics

@@ -4,7 +4,10 @@ use std::{fmt::Write as _, path::Path, process::Command};
 
 use anyhow::Context;
 
-use crate::bench::figure::Figure;
+use crate::bench::{figure::Figure, plot};
+
+/// The heading of the page's last part.
+const HEADING: &str = "## All figures\n";
 
 /// Writes the figures for machines.
 ///
@@ -25,21 +28,25 @@ pub fn table(figures: &[Figure]) -> String {
     for figure in figures {
         let goal = figure.goal.map(|goal| goal.to_string()).unwrap_or_default();
         let met = figure.met.map_or("", |met| if met { "yes" } else { "**no**" });
-        let Figure {
-            name,
-            value,
-            min,
-            max,
-            unit,
-            ..
-        } = figure;
+        let [value, min, max] = [figure.value, figure.min, figure.max].map(|value| figure.told(value));
+        let (name, unit) = (&figure.name, figure.unit);
         // writing into a text cannot fail
-        let _ = writeln!(
-            table,
-            "| {name} | {value:.2} | {min:.2} | {max:.2} | {unit} | {goal} | {met} |"
-        );
+        let _ = writeln!(table, "| {name} | {value} | {min} | {max} | {unit} | {goal} | {met} |");
     }
     table
+}
+
+/// Writes the page of the documentation, with the plot beside it: what stands in the page below its last heading is replaced.
+///
+/// # Errors
+/// The page is not there, or cannot be written.
+pub fn write_page(figures: &[Figure], rounds: usize, page: &Path) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(page).with_context(|| page.display().to_string())?;
+    let (kept, _) = text.split_once(HEADING).context("the page has the heading")?;
+    let (setting, table) = (setting(rounds), table(figures));
+    std::fs::write(page, format!("{kept}{HEADING}\n{setting}.\n\n{table}"))?;
+    std::fs::write(page.with_extension("svg"), plot::svg(figures))?;
+    Ok(())
 }
 
 /// What the machine and the build are, in a sentence.
@@ -52,5 +59,10 @@ pub fn setting(rounds: usize) -> String {
         || "an unknown commit".to_owned(),
         |told| String::from_utf8_lossy(&told.stdout).trim().to_owned(),
     );
-    format!("{cores} cores with everything on them, {rounds} rounds, at commit {commit}")
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let cpu = cpu
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let cpu = cpu.map_or("an unknown processor", |(_, name)| name);
+    format!("Medians of {rounds} rounds on {cores} cores of {cpu} with everything on them, at commit {commit}")
 }

@@ -2,11 +2,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use gristmill_loadtest::{Encoding, Model};
+use gristmill_loadtest::{Encoding, Model, Texts};
 use gristmill_servers::Durability;
 
 use crate::bench::{
     alone,
+    backlog::{BUSY, Backlog, ENVELOPE},
+    engine,
     figure::{Figure, Goal},
     site::{BareSite, Site},
     target::{Order, Shown},
@@ -14,6 +16,8 @@ use crate::bench::{
 
 /// Jobs on their way where the most is wanted.
 const MANY: u16 = 64;
+/// More than ever are where there is room.
+const PLENTY: u16 = 1024;
 
 /// What is run.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +43,21 @@ struct Sites {
     durable: Site,
     quick: Site,
     bare: BareSite,
+    /// With two workers that serve models of some weight.
+    heavy: Site,
+    /// With one.
+    single: Site,
 }
+
+/// Models of some weight, by the figures' names.
+const HEAVY: [(&str, Model, Texts); 3] = [
+    ("magika", Model::Magika, Texts::Short),
+    ("minilm", Model::Minilm, Texts::Short),
+    ("minilm_mixed", Model::Minilm, Texts::Mixed),
+];
+/// The fixed size that `minilm` on mixed lengths is measured by.
+const FIXED: usize = 32;
+const SESSIONS: usize = 2;
 
 impl Suite {
     /// Runs it, and tells of each load as it ends.
@@ -48,7 +66,11 @@ impl Suite {
     /// A part cannot be started, or a load has lost or spoilt a job.
     pub async fn run(self) -> anyhow::Result<Vec<Figure>> {
         let flags = ["--model", "light", "--model", "identity"];
+        let mut heavy = Site::start(Durability::PowerLoss, &["--model", "magika", "--model", "minilm"]).await?;
+        heavy.another_worker().await?;
         let sites = Sites {
+            heavy,
+            single: Site::start(Durability::PowerLoss, &["--model", "magika"]).await?,
             durable: Site::start(Durability::PowerLoss, &flags).await?,
             quick: Site::start(Durability::ProcessCrash, &flags).await?,
             bare: BareSite::start(Durability::PowerLoss).await?,
@@ -58,14 +80,55 @@ impl Suite {
             eprintln!("round {round} of {}", self.rounds);
             self.light(&mut rounds, &sites).await?;
             self.one_at_a_time(&mut rounds, &sites).await?;
+            self.heavy(&mut rounds, &sites).await?;
         }
+        drop(sites);
+        self.backlogs(&mut rounds).await?;
         Ok(figures(&rounds))
+    }
+
+    /// Once each, the smallest first: what they show is measured in windows, as many as there are rounds.
+    async fn backlogs(self, rounds: &mut Rounds) -> anyhow::Result<()> {
+        let (mut empty, mut before): (f64, Option<(BTreeMap<_, _>, u64)>) = (f64::NAN, None);
+        for (name, envelopes) in [("0", BUSY), ("1e5", 100_000 / ENVELOPE), ("1e6", 1_000_000 / ENVELOPE)] {
+            // each on servers of its own: what a store holds from before slows it, too
+            let site = Site::start(Durability::PowerLoss, &["--model", "identity"]).await?;
+            let mut backlog = Backlog::on(&site).await?;
+            let shown = backlog.hold(&site, envelopes, (self.rounds, self.duration)).await?;
+            let rate = middle(&shown.rates);
+            eprintln!("  a backlog of {name}: {rate:.0} identity jobs/s are worked off");
+            for window in &shown.rates {
+                rounds.note(format!("backlog_{name}"), *window);
+            }
+            let Some((first, queued)) = &before else {
+                (empty, before) = (rate, Some((shown.memory, shown.queued)));
+                continue;
+            };
+            rounds.note(format!("backlog_{name}_share"), rate / empty);
+            let growth = |name: &str| shown.memory[name].saturating_sub(first[name]) as f64;
+            for process in ["ingest", "worker"] {
+                rounds.note(
+                    format!("backlog_{name}_growth_{process}"),
+                    growth(process) / f64::from(1 << 20),
+                );
+            }
+            let more = (shown.queued - queued) as f64;
+            // what the store holds are outcomes, of jobs that wait no more
+            let memory: f64 = ["ingest", "worker", "nats"].map(growth).iter().sum();
+            rounds.note(format!("backlog_{name}_memory_a_job"), memory / more);
+            rounds.note(
+                format!("backlog_{name}_disk_a_job"),
+                shown.stream_bytes as f64 / shown.queued as f64,
+            );
+        }
+        Ok(())
     }
 
     async fn light(self, rounds: &mut Rounds, sites: &Sites) -> anyhow::Result<()> {
         for encoding in [Encoding::Msgpack, Encoding::Json] {
             let order = Order {
                 model: Model::Light,
+                texts: Texts::Short,
                 encoding,
                 in_flight: MANY,
                 rate: None,
@@ -91,6 +154,71 @@ impl Suite {
             note_cpu(rounds, &format!("light_{word}_bare"), &bare);
             let share = with.cpu_us["loadtest"] / with.cpu_us["ingest"];
             rounds.note(format!("light_{word}_loadtest_cpu_share"), share);
+            if encoding == Encoding::Msgpack {
+                self.below_capacity(rounds, sites, (order, with_rate)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Latency where there is room: in an open loop at a tenth and at half of the rate of the closed one.
+    async fn below_capacity(
+        self,
+        rounds: &mut Rounds,
+        sites: &Sites,
+        (order, capacity): (Order, f64),
+    ) -> anyhow::Result<()> {
+        for percent in [10_u8, 50] {
+            let rate = Some(capacity * f64::from(percent) / 100.0);
+            let order = Order {
+                rate,
+                in_flight: PLENTY,
+                ..order
+            };
+            let shown = sites.durable.target()?.run(order).await?;
+            eprintln!(
+                "  at {percent} % of that: p50 {:.2} ms, p99 {:.2} ms",
+                shown.p50(),
+                shown.p99()
+            );
+            rounds.note(format!("light_msgpack_p50_at_{percent}_percent"), shown.p50());
+            rounds.note(format!("light_msgpack_p99_at_{percent}_percent"), shown.p99());
+        }
+        Ok(())
+    }
+
+    async fn heavy(self, rounds: &mut Rounds, sites: &Sites) -> anyhow::Result<()> {
+        for (name, model, texts) in HEAVY {
+            let order = Order {
+                model,
+                texts,
+                encoding: Encoding::Msgpack,
+                in_flight: MANY,
+                rate: None,
+                duration: self.duration,
+            };
+            let alone = engine::rates(model, texts, SESSIONS, self.duration / 2)?;
+            let through = sites.heavy.target()?.run(order).await?;
+            let (best, rate) = (engine::best(&alone), through.load.goodput_per_s);
+            let sizes: Vec<String> = alone
+                .iter()
+                .map(|(size, rate)| format!("{rate:.0} by {size}"))
+                .collect();
+            eprintln!("  {name}: {rate:.1} jobs/s; the engine alone {}", sizes.join(", "));
+            for (size, rate) in &alone {
+                rounds.note(format!("{name}_engine_by_{size}"), *rate);
+            }
+            rounds.note(name, rate);
+            rounds.note(format!("{name}_engine_share"), rate / best);
+            rounds.note(format!("{name}_p50"), through.p50());
+            if model == Model::Magika {
+                let one = sites.single.target()?.run(order).await?.load.goodput_per_s;
+                eprintln!("  {name} with one worker: {one:.1} jobs/s");
+                rounds.note(format!("{name}_second_worker"), rate / one);
+            }
+            if texts == Texts::Mixed {
+                rounds.note(format!("{name}_over_fixed_32"), rate / alone[&FIXED]);
+            }
         }
         Ok(())
     }
@@ -98,6 +226,7 @@ impl Suite {
     async fn one_at_a_time(self, rounds: &mut Rounds, sites: &Sites) -> anyhow::Result<()> {
         let order = Order {
             model: Model::Identity,
+            texts: Texts::Short,
             encoding: Encoding::Msgpack,
             in_flight: 1,
             rate: None,
@@ -111,6 +240,10 @@ impl Suite {
         rounds.note("identity_low_load_ratio", through / alone);
         Ok(())
     }
+}
+
+fn middle(values: &[f64]) -> f64 {
+    Figure::of("", "", None, values).value
 }
 
 fn note_cpu(rounds: &mut Rounds, name: &str, shown: &Shown) {
@@ -132,7 +265,17 @@ fn kind(name: &str) -> (&'static str, Option<Goal>) {
     match name {
         "light_msgpack_power_loss" => ("jobs/s", Some(Goal::AtLeast(10_300.0))),
         "light_json_power_loss" => ("jobs/s", Some(Goal::AtLeast(8_700.0))),
+        "backlog_1e6_share" => ("×", Some(Goal::AtLeast(0.95))),
+        name if name.contains("_growth_") => ("MiB", Some(Goal::AtMost(64.0))),
+        name if name.ends_with("_a_job") => ("B/job", None),
+        name if name.starts_with("backlog_") && name.ends_with("_share") => ("×", None),
+        name if name.starts_with("backlog_") => ("jobs/s", None),
+        "minilm_mixed_over_fixed_32" => ("×", Some(Goal::AtLeast(1.8))),
+        "minilm_mixed_engine_share" => ("×", Some(Goal::AtLeast(1.0))),
+        name if name.ends_with("_engine_share") => ("×", Some(Goal::AtLeast(0.95))),
+        name if name.contains("_engine_by_") || HEAVY.iter().any(|(heavy, ..)| *heavy == name) => ("jobs/s", None),
         "identity_low_load_ratio" => ("×", Some(Goal::AtMost(3.0))),
+        name if name.ends_with("_second_worker") => ("×", None),
         name if name.ends_with("_bare_share") => ("×", Some(Goal::AtLeast(0.7))),
         name if name.ends_with("_durability_share") => ("×", Some(Goal::AtLeast(0.8))),
         name if name.ends_with("_loadtest_cpu_share") => ("×", Some(Goal::AtMost(1.0 / 3.0))),

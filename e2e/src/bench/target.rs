@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, ensure};
 use clap::Parser;
-use gristmill_loadtest::{Encoding, Load, LoadtestArgs, Model};
+use gristmill_loadtest::{Encoding, Load, LoadtestArgs, Model, Texts};
 
 #[derive(Parser)]
 struct Command {
@@ -28,6 +28,8 @@ pub struct Target {
 pub struct Order {
     /// Of which model.
     pub model: Model,
+    /// How long its texts are.
+    pub texts: Texts,
     /// In which words.
     pub encoding: Encoding,
     /// How many jobs are on their way; with a rate, at most.
@@ -72,6 +74,7 @@ impl Target {
         say("--url", self.url.clone());
         say("--api-key", self.api_key.clone());
         say("--model", order.model.as_str().to_owned());
+        say("--texts", order.texts.as_str().to_owned());
         say("--encoding", order.encoding.as_str().to_owned());
         say("--in-flight", order.in_flight.to_string());
         say("--duration", format!("{}ms", order.duration.as_millis()));

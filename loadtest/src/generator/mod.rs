@@ -61,7 +61,7 @@ pub(crate) fn of(work: &WorkArgs, run: u32) -> Box<dyn Generator> {
         Model::Identity => Box::new(Identity::new(run, work.rows)),
         Model::Light => Box::new(Light::new(run, work.rows)),
         Model::Magika => Box::new(Magika::new(run, work.rows)),
-        Model::Minilm => Box::new(Minilm::new(work.rows)),
+        Model::Minilm => Box::new(Minilm::new(work.rows, work.texts)),
     }
 }
 

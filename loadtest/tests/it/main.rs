@@ -5,7 +5,7 @@
 mod liar;
 
 use gristmill_loadtest::{
-    Arrivals, Encoding, LoadtestArgs, Model, PaceArgs, Report, ReportArgs, TargetArgs, Wait, WorkArgs,
+    Arrivals, Encoding, LoadtestArgs, Model, PaceArgs, Report, ReportArgs, TargetArgs, Texts, Wait, WorkArgs,
 };
 use gristmill_schemas::{Lane, Span};
 
@@ -50,6 +50,7 @@ async fn args(lie: Lie, wait: Wait) -> LoadtestArgs {
         work: WorkArgs {
             model: Model::Identity,
             rows: 2,
+            texts: Texts::Short,
             lane: Lane::Interactive,
             deadline: None,
         },

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gristmill_schemas::manifest::Batching;
+use gristmill_schemas::{Span, manifest::Batching};
 
 /// Padding that a job may bring into a batch, in tokens: as much as the engine call costs that it saves. MiniLM's graph
 /// takes 0.22 ms a token on a CPU core from 16 tokens on, batched or not, and 1.5 to 2 ms a call; the claim and the commit
@@ -21,7 +21,7 @@ impl Bounds {
     pub(super) fn new(batching: &Batching) -> Self {
         Self {
             max_rows: batching.max_batch_size.max(1),
-            max_delay: batching.max_queue_delay.as_duration(),
+            max_delay: batching.max_queue_delay.map_or(Duration::ZERO, Span::as_duration),
             max_tokens: batching.max_batch_tokens,
         }
     }

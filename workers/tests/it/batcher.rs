@@ -16,7 +16,7 @@ const DELAY: Duration = Duration::from_millis(2);
 fn batching(max_batch_size: u32, max_batch_tokens: Option<u32>) -> Batching {
     Batching {
         max_batch_size,
-        max_queue_delay: Span::from_millis(2),
+        max_queue_delay: Some(Span::from_millis(2)),
         max_batch_tokens,
     }
 }

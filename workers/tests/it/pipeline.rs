@@ -165,7 +165,7 @@ async fn published_jobs_come_out_as_their_own_outputs() -> anyhow::Result<()> {
         .collect::<anyhow::Result<_>>()?;
     let published = jobs
         .iter()
-        .map(|job| bench.publisher.publish(job.clone(), Work { max_rows: 64 }));
+        .map(|job| bench.publisher.publish(job.clone(), Work::rows(64)));
     futures_util::future::try_join_all(published).await?;
     for job in &jobs {
         let record = bench.outcome(&job.id, &worker).await?;
@@ -185,11 +185,11 @@ async fn outcomes_wait_for_a_store_that_is_away_and_are_computed_once() -> anyho
     let mut bench = Bench::start().await?;
     let worker = bench.worker(&[]);
     let first = bench.job(3, Duration::from_secs(60))?;
-    bench.publisher.publish(first.clone(), Work { max_rows: 64 }).await?;
+    bench.publisher.publish(first.clone(), Work::rows(64)).await?;
     bench.outcome(&first.id, &worker).await?;
     bench.servers.redis.kill().await?;
     let second = bench.job(3, Duration::from_secs(60))?;
-    bench.publisher.publish(second.clone(), Work { max_rows: 64 }).await?;
+    bench.publisher.publish(second.clone(), Work::rows(64)).await?;
     bench.servers.redis.restart().await?;
     let record = bench.outcome(&second.id, &worker).await?;
     assert_eq!(record.ended.state, JobState::Succeeded);
@@ -201,7 +201,7 @@ async fn outcomes_wait_for_a_store_that_is_away_and_are_computed_once() -> anyho
 async fn waiting_jobs_expire_promptly() -> anyhow::Result<()> {
     let bench = Bench::start().await?;
     let job = bench.job(1, Duration::from_millis(1))?;
-    bench.publisher.publish(job.clone(), Work { max_rows: 64 }).await?;
+    bench.publisher.publish(job.clone(), Work::rows(64)).await?;
     let worker = bench.worker(&[]);
     assert_eq!(bench.outcome(&job.id, &worker).await?.ended.state, JobState::Expired);
     worker.end().await

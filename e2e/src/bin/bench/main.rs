@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Parser;
 use gristmill_e2e::{
-    bench::{bare::Part, page, suite::Suite},
+    bench::{bare::Part, engine::EngineAlone, page, suite::Suite},
     binary,
 };
 use gristmill_schemas::Span;
@@ -24,6 +24,9 @@ struct Command {
     /// Where the figures are written as JSON
     #[arg(long, default_value = "target/bench/results.json", value_name = "FILE")]
     json: PathBuf,
+    /// The page of the documentation whose table and plot are to be of this run
+    #[arg(long, value_name = "FILE")]
+    page: Option<PathBuf>,
 }
 
 /// What the benchmark starts itself anew for.
@@ -31,13 +34,17 @@ struct Command {
 enum Own {
     #[command(hide = true)]
     Bare(Part),
+    #[command(hide = true)]
+    Engine(EngineAlone),
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let command = Command::parse();
-    if let Some(Own::Bare(part)) = command.part {
-        return part.run().await;
+    match command.part {
+        Some(Own::Bare(part)) => return part.run().await,
+        Some(Own::Engine(engine)) => return engine.run().await,
+        None => {}
     }
     std::env::set_current_dir(binary::repository())?;
     let suite = Suite {
@@ -46,6 +53,9 @@ async fn main() -> anyhow::Result<()> {
     };
     let figures = Box::pin(suite.run()).await?;
     page::write_json(&figures, &command.json)?;
+    if let Some(page) = &command.page {
+        page::write_page(&figures, suite.rounds, page)?;
+    }
     println!("{}\n\n{}", page::setting(suite.rounds), page::table(&figures));
     Ok(())
 }
