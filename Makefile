@@ -37,9 +37,9 @@ chaos: setup ## break a running pipeline in every way there is; the table goes t
 	$(CARGO) build --release --locked -p gristmill-cli -p gristmill-e2e --bins
 	target/release/chaos --page docs/RELIABILITY.md
 
-bench: setup ## measure the pipeline against what the machine allows (minutes; figures also in target/bench/results.json)
+bench: setup ## measure the pipeline against what the machine allows; docs/PERFORMANCE.md and target/bench/results.json (10 minutes)
 	$(CARGO) build --release --locked -p gristmill-cli -p gristmill-e2e --bins
-	target/release/bench
+	target/release/bench --page docs/PERFORMANCE.md
 
 check: fmt clippy deny doc ## all that CI asks besides the tests
 

@@ -7,6 +7,7 @@
 //! | `generator` | what they bring, and what must come back: functions of a nonce |
 //! | `client`, `trial`, `round` | one request, one job, one load |
 //! | `ledger`, `latency`, `timeline`, `tally`, `stages` | what is counted |
+//! | `live` | what goes on, for whoever looks |
 //! | `slo`, `search`, `report`, `baseline`, `page` | what it amounts to, for people and machines |
 //!
 //! Every job carries a nonce in its inputs, and every answer is held against what that very job must get. A job's submission
@@ -21,6 +22,7 @@ mod config;
 mod generator;
 mod latency;
 mod ledger;
+mod live;
 mod pace;
 mod page;
 mod plan;
@@ -46,7 +48,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{plan::Plan, report::Verdict, round::Round, search::Search};
+use crate::{live::Live, plan::Plan, report::Verdict, round::Round, search::Search};
 
 pub use baseline::Comparison;
 pub use config::{ApiKey, Encoding, LoadtestArgs, Model, PaceArgs, ReportArgs, TargetArgs, Texts, Wait, WorkArgs};
@@ -157,6 +159,7 @@ async fn test(args: &LoadtestArgs, interrupt: CancellationToken) -> anyhow::Resu
         rounds.push(round.with_context(|| format!("the load {name:?} cannot begin"))?);
     }
     let run = rounds.first().map_or_else(String::new, |round| round.tag().to_owned());
+    let _live = Live::start(rounds.iter().map(Round::watched).collect());
     let (began, cpu) = (Instant::now(), cpu_time());
     let mut running = JoinSet::new();
     for (place, round) in rounds.into_iter().enumerate() {

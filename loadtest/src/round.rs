@@ -40,7 +40,7 @@ pub(crate) struct Round {
     load: Load,
     client: Client,
     generator: Box<dyn Generator>,
-    tally: Tally,
+    tally: Arc<Tally>,
     tag: String,
     /// What decides where something is left to chance.
     seed: u64,
@@ -60,7 +60,7 @@ impl Round {
         let mut round = Self {
             client: Client::new(&load.target, load.pace.in_flight().into())?,
             generator: generator::of(&load.work, tag),
-            tally: Tally::new(),
+            tally: Arc::new(Tally::new()),
             tag: format!("{tag:08x}"),
             seed: tag.into(),
             references: 0,
@@ -75,6 +75,11 @@ impl Round {
     /// Every `Idempotency-Key` begins with it.
     pub(crate) fn tag(&self) -> &str {
         &self.tag
+    }
+
+    /// What it is called, and where its jobs are counted.
+    pub(crate) fn watched(&self) -> (String, Arc<Tally>) {
+        (self.load.name.clone(), Arc::clone(&self.tally))
     }
 
     /// Runs the load to its end or to the interrupt.
