@@ -25,17 +25,17 @@ pub fn svg(figures: &[Figure]) -> String {
          <text x=\"16\" y=\"44\" fill=\"#5b6876\">A bar that reaches the line has met its goal. Thin lines: the lowest and the \
          highest round.</text>\n"
     );
-    for (row, figure) in with_goals.iter().enumerate() {
-        bar(&mut svg, figure, TOP + ROW * row as f64);
-    }
     let (x, bottom) = (LABELS + GOAL_AT, height - 12.0);
     // writing into a text cannot fail
     let _ = writeln!(
         svg,
         "<line x1=\"{x}\" y1=\"{TOP}\" x2=\"{x}\" y2=\"{bottom}\" stroke=\"#1c2733\" stroke-width=\"1.5\" \
-         stroke-dasharray=\"5 4\"/>\n</svg>"
+         stroke-dasharray=\"5 4\"/>"
     );
-    svg
+    for (row, figure) in with_goals.iter().enumerate() {
+        bar(&mut svg, figure, TOP + ROW * row as f64);
+    }
+    svg + "</svg>\n"
 }
 
 fn bar(svg: &mut String, figure: &Figure, y: f64) {
@@ -55,7 +55,8 @@ fn bar(svg: &mut String, figure: &Figure, y: f64) {
         "<text x=\"{}\" y=\"{text}\" text-anchor=\"end\" fill=\"#1c2733\">{}</text>\n\
          <rect x=\"{LABELS}\" y=\"{}\" width=\"{:.1}\" height=\"14\" rx=\"2\" fill=\"{colour}\"/>\n\
          <line x1=\"{low:.1}\" y1=\"{middle}\" x2=\"{high:.1}\" y2=\"{middle}\" stroke=\"#1c2733\"/>\n\
-         <text x=\"{told:.1}\" y=\"{text}\" fill=\"#1c2733\">{} {} (goal {goal})</text>",
+         <text x=\"{told:.1}\" y=\"{text}\" fill=\"#1c2733\" stroke=\"#ffffff\" stroke-width=\"4\" \
+         paint-order=\"stroke\">{} {} (goal {goal})</text>",
         LABELS - 10.0,
         figure.name.replace('_', " "),
         y + 2.0,
