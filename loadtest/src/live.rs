@@ -11,7 +11,7 @@ use std::{
 
 use tokio::task::JoinHandle;
 
-use crate::{ledger::Counts, tally::Tally, timeline::Step};
+use crate::{ledger::Counts, report::Latency, tally::Tally};
 
 const EVERY: Duration = Duration::from_secs(1);
 /// Erases what is below the cursor.
@@ -33,14 +33,22 @@ impl Live {
         let has_shown = Arc::new(AtomicBool::new(false));
         let shown = Arc::clone(&has_shown);
         let task = tokio::spawn(async move {
+            let mut before = vec![0; loads.len()];
             let mut ticks = tokio::time::interval(EVERY);
+            ticks.tick().await;
             loop {
                 ticks.tick().await;
-                let lines: Vec<String> = loads.iter().filter_map(|(name, tally)| read(name, tally)).collect();
-                if !lines.is_empty() {
-                    shown.store(true, Ordering::Relaxed);
-                    show(&lines);
-                }
+                let lines: Vec<String> = loads
+                    .iter()
+                    .zip(&mut before)
+                    .map(|((name, tally), before)| {
+                        let (counts, times) = tally.read(|pages| (pages.ledger.counts(), pages.latencies.summary()));
+                        let ended = counts.terminal - std::mem::replace(before, counts.terminal);
+                        line(name, ended, &counts, times)
+                    })
+                    .collect();
+                shown.store(true, Ordering::Relaxed);
+                show(&lines);
             }
         });
         Some(Self { task, has_shown })
@@ -63,20 +71,17 @@ fn show(lines: &[String]) {
     let _ = write!(std::io::stderr(), "{ERASE}{text}\n\x1b[{height}A");
 }
 
-fn read(name: &str, tally: &Tally) -> Option<String> {
-    tally.read(|pages| Some(line(name, pages.timeline.last()?, &pages.ledger.counts())))
-}
-
-fn line(name: &str, step: &Step, counts: &Counts) -> String {
+/// So many jobs ended in the last second; everything else is of the load so far.
+fn line(name: &str, ended: u64, counts: &Counts, times: Option<Latency>) -> String {
     let millis = |time: Option<f64>| time.map_or_else(|| "–".to_owned(), |time| format!("{time:.1} ms"));
+    let (p50, p99) = (times.map(|times| times.p50), times.map(|times| times.p99));
     format!(
-        "{name}  {}/s  {} errors/s  p50 {}  p99 {}  {} in flight  {} ended  {} lost  {} wrong",
-        step.ended,
-        step.errors,
-        millis(step.p50_ms),
-        millis(step.p99_ms),
-        step.in_flight,
+        "{name}  {ended}/s  p50 {}  p99 {}  {} in flight  {} ended  {} not well  {} lost  {} wrong",
+        millis(p50),
+        millis(p99),
+        counts.unfinished,
         counts.terminal,
+        counts.terminal - counts.succeeded,
         counts.lost_in_all(),
         counts.wrong,
     )
@@ -88,21 +93,14 @@ mod tests {
 
     #[test]
     fn line_tells_the_second_and_the_sum() {
-        let step = Step {
-            at_s: 3.0,
-            ended: 120,
-            errors: 2,
-            in_flight: 16,
-            p50_ms: Some(12.34),
-            p99_ms: None,
-        };
         let counts = Counts {
             terminal: 400,
+            succeeded: 397,
+            unfinished: 16,
             wrong: 1,
             ..Counts::default()
         };
-        let told = line("steady", &step, &counts);
-        let wanted = "steady  120/s  2 errors/s  p50 12.3 ms  p99 –  16 in flight  400 ended  0 lost  1 wrong";
-        assert_eq!(told, wanted);
+        let wanted = "steady  120/s  p50 –  p99 –  16 in flight  400 ended  3 not well  0 lost  1 wrong";
+        assert_eq!(line("steady", 120, &counts, None), wanted);
     }
 }

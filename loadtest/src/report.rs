@@ -6,7 +6,7 @@ use gristmill_schemas::Lane;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    config::{Encoding, Model, Wait},
+    config::{Encoding, Model, Texts, Wait},
     ledger::Counts,
     plan,
     search::Probe,
@@ -89,8 +89,14 @@ pub struct Setting {
     pub model: Model,
     /// Rows of a job.
     pub rows: u16,
+    /// How long the texts were, of a model of texts.
+    #[serde(default)]
+    pub texts: Texts,
     /// Where the jobs waited.
     pub lane: Lane,
+    /// Whether submissions had no idempotency keys.
+    #[serde(default)]
+    pub no_idempotency_key: bool,
     /// How requests were written.
     pub encoding: Encoding,
     /// How results came to hand.
@@ -105,6 +111,8 @@ impl Setting {
             url: load.target.url.clone(),
             model: load.work.model,
             rows: load.work.rows,
+            texts: load.work.texts,
+            no_idempotency_key: load.target.no_idempotency_key,
             lane: load.work.lane,
             encoding: load.target.encoding,
             wait: load.target.wait,
@@ -296,7 +304,10 @@ impl fmt::Display for Report {
 impl fmt::Display for Load {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let setting = &self.setting;
-        let words = [setting.encoding.as_str(), setting.wait.as_str(), setting.lane.as_str()].join(", ");
+        let mut words = vec![setting.encoding.as_str(), setting.wait.as_str(), setting.lane.as_str()];
+        words.extend((setting.texts == Texts::Mixed).then_some("mixed texts"));
+        words.extend(setting.no_idempotency_key.then_some("no idempotency keys"));
+        let words = words.join(", ");
         let (model, rows) = (setting.model.as_str(), setting.rows);
         row(f, "server", &setting.url)?;
         row(
@@ -399,6 +410,8 @@ pub(crate) mod tests {
                 url: String::new(),
                 model: Model::Identity,
                 rows: 1,
+                texts: Texts::Short,
+                no_idempotency_key: false,
                 lane: Lane::Interactive,
                 encoding: Encoding::Json,
                 wait: Wait::Prefer,

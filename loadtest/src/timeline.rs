@@ -69,11 +69,6 @@ impl Timeline {
         self.open.in_flight = in_flight;
     }
 
-    /// The last step that is over.
-    pub(crate) fn last(&self) -> Option<&Step> {
-        self.steps.last()
-    }
-
     fn close(&mut self) {
         let next = empty(self.open.at_s + self.length.as_secs_f64());
         let step = self.finished();

@@ -64,6 +64,8 @@ pub struct HoldingArgs {
 /// How often held envelopes are reported to be alive. The same in every worker: the broker counts by whichever worker's
 /// `ack_wait` it was told last, and two signs within the shortest one may be lost.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(1);
+/// More would keep jobs from other workers for nothing, and their rows could not be counted.
+const MAX_PREFETCH: usize = 1024;
 const MIN_ACK_WAIT: Span = Span::from_secs(3);
 
 impl WorkerArgs {
@@ -81,8 +83,8 @@ impl HoldingArgs {
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        if self.prefetch == 0 {
-            problems.push("--prefetch must be at least 1".to_owned());
+        if !(1..=MAX_PREFETCH).contains(&self.prefetch) {
+            problems.push(format!("--prefetch must be 1 to {MAX_PREFETCH}"));
         }
         if self.ack_wait < MIN_ACK_WAIT {
             problems.push(format!(

@@ -181,9 +181,12 @@ impl Settler {
         };
         if record.lineage().is_ok_and(|known| known.input_digest.is_none()) {
             let (_, mut lineage) = held.finish(result, &self.about);
-            lineage.worker = None;
+            // one that was not asked after has run here, in vain
+            if lineage.batches.is_empty() {
+                lineage.worker = None;
+            }
             if let Err(error) = self.store.complete_lineage(&lineage).await {
-                tracing::debug!(%error, job.id = %held.job.id, "the lineage of a job that never ran stays short");
+                tracing::debug!(%error, job.id = %held.job.id, "the lineage of a job that ended by its id alone stays short");
             }
         }
     }

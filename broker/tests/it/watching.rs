@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use gristmill_broker::{Settled, Store, StoreError, Watch};
+use gristmill_broker::{Expected, Settled, Store, StoreError, Watch};
 use gristmill_schemas::{JobId, JobState, TenantId, key};
 use gristmill_telemetry::Shutdown;
 use tokio::task::JoinHandle;
@@ -46,6 +46,15 @@ async fn subscribed(bench: &StoreBench, tenant: &TenantId, id: &JobId) {
         listeners > 0
     })
     .await;
+}
+
+/// One who waits for a job that is not published yet, on a channel that is listened to: he has nothing to read first.
+async fn expected(watch: &Watch, tenant: &TenantId, id: &JobId) -> Expected {
+    until("the channel to be listened to", async || {
+        format!("{:?}", watch.expect(tenant, id)).contains("may_have_ended: false")
+    })
+    .await;
+    watch.expect(tenant, id)
 }
 
 fn assert_nobody_is_remembered(watch: &Watch) {
@@ -127,6 +136,36 @@ async fn job_settled_while_the_hints_are_cut_off_is_seen_all_the_same() {
         bench.ask::<u64>("CLIENT KILL TYPE pubsub").await;
         settle(&bench.store, &tenant, id).await;
         assert_eq!(within("the waiter", waiting).await.unwrap(), SUCCEEDED);
+    }
+    assert_nobody_is_remembered(&watch);
+}
+
+#[tokio::test]
+async fn who_waits_since_before_the_publish_gets_a_short_outcome_without_asking_the_store() {
+    let bench = StoreBench::start().await;
+    let (watch, tenant, id) = (watch(&bench), tenant(), id());
+    let mut expected = expected(&watch, &tenant, &id).await;
+    bench.ask::<String>("CONFIG RESETSTAT").await;
+    settle(&bench.store, &tenant, id).await;
+    let ended = within("the end", expected.ended(DEADLINE * 2)).await.unwrap().unwrap();
+    assert_eq!(ended.outcome().unwrap(), success(id).0);
+    let asked: String = bench.ask("INFO commandstats").await;
+    assert!(!asked.contains("cmdstat_hmget"), "{asked}");
+    drop(expected);
+    assert_nobody_is_remembered(&watch);
+}
+
+#[tokio::test]
+async fn who_waits_since_before_the_publish_misses_no_end_while_the_hints_are_cut_off() {
+    let bench = StoreBench::start().await;
+    let (watch, tenant) = (watch(&bench), tenant());
+    for _ in 0..5 {
+        let id = id();
+        let mut expected = expected(&watch, &tenant, &id).await;
+        bench.ask::<u64>("CLIENT KILL TYPE pubsub").await;
+        settle(&bench.store, &tenant, id).await;
+        let ended = within("the end", expected.ended(DEADLINE * 2)).await.unwrap();
+        assert_eq!(ended.map(|ended| ended.state), Some(JobState::Succeeded));
     }
     assert_nobody_is_remembered(&watch);
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use gristmill_e2e::{Stack, wait};
 use gristmill_schemas::{InferRequest, JobState, Span, Tensor};
+use gristmill_servers::Signal;
 use reqwest::{Method, StatusCode};
 
 use crate::identity;
@@ -106,6 +107,35 @@ async fn a_cancelled_job_never_runs() -> anyhow::Result<()> {
         .send()
         .await?;
     assert_eq!(again.status(), StatusCode::CONFLICT);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancelled_job_of_a_quick_model_may_run_but_stays_cancelled_and_says_so() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    let client = stack.client("cancels").await?;
+    let worker = stack.worker("worker", &["--model", "identity"]).await?;
+    // from here on the worker knows that to run a job costs less than to ask after it
+    for _ in 0..3 {
+        client.infer(&identity(&[1.0])).await?;
+    }
+    worker.signal(Signal::SIGSTOP)?;
+    let request = identity(&[2.0]);
+    let id = client.submit(&request, 0).await?.id.to_string();
+    let reply = client.request(Method::POST, &format!("/v1/jobs/{id}/cancel"));
+    assert_eq!(reply.send().await?.status(), StatusCode::OK);
+    worker.signal(Signal::SIGCONT)?;
+    wait::until("the worker to pass over it", || async {
+        Ok((worker.metric("gristmill_jobs_passed_over_total", "").await? > 0.0).then_some(()))
+    })
+    .await?;
+    let view = client.job(&id, 0).await?;
+    assert!(view.status == JobState::Cancelled && view.outputs.is_none(), "{view:?}");
+    let lineage = client.lineage(&id).await?;
+    assert_eq!(lineage.state, JobState::Cancelled);
+    let digest = gristmill_schemas::Digest::of_tensors(&request.inputs);
+    assert!(lineage.input_digest == Some(digest) && lineage.output_digest.is_none());
+    assert_eq!(lineage.worker.is_some(), !lineage.batches.is_empty(), "{lineage:?}");
     Ok(())
 }
 

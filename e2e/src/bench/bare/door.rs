@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    future::IntoFuture,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -49,9 +50,9 @@ pub(super) async fn run(part: Part) -> anyhow::Result<()> {
         lane,
         waiting: Arc::default(),
     };
-    tokio::spawn(publish(jetstream, jobs));
+    let publishing = publish(jetstream, jobs);
     let waiting = Arc::clone(&door.waiting);
-    tokio::spawn(async move {
+    let answering = async move {
         let mut echoes = echoes.into_on_message();
         while let Some(message) = echoes.next().await {
             for (number, echo) in unpack(Bytes::copy_from_slice(message.get_payload_bytes())) {
@@ -59,11 +60,16 @@ pub(super) async fn run(part: Part) -> anyhow::Result<()> {
                 let _ = waiter.map(|waiter| waiter.send(echo));
             }
         }
-    });
+    };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     say(&part.announce, &format!("http://{}", listener.local_addr()?))?;
     let routes = Router::new().route("/v1/jobs", post(submit)).with_state(door);
-    Ok(axum::serve(listener, routes).await?)
+    // whichever ends first takes the door with it, and nobody waits for an echo that cannot come
+    tokio::select! {
+        ended = tokio::spawn(publishing) => ended?,
+        ended = tokio::spawn(answering) => Ok(ended?),
+        ended = axum::serve(listener, routes).into_future() => Ok(ended?),
+    }
 }
 
 /// One publish in flight; what comes meanwhile goes into the next message.

@@ -2,9 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use anyhow::Context;
 use async_nats::jetstream::{self, AckKind, consumer::pull};
 use bytes::Bytes;
 use futures_util::StreamExt;
+use redis::aio::MultiplexedConnection;
 use tokio::sync::Semaphore;
 
 use super::{CHANNEL, Part, STREAM, id, pack, say, unpack};
@@ -36,25 +38,33 @@ pub(super) async fn run(part: Part) -> anyhow::Result<()> {
         while let Some(message) = messages.next().await {
             let message = message.map_err(|error| anyhow::anyhow!("{error}"))?;
             let place = Arc::clone(&places).acquire_owned().await?;
-            let mut store = store.clone();
+            let store = store.clone();
             tokio::spawn(async move {
-                let echoes: Vec<_> = unpack(message.payload.clone())
-                    .map(|(number, input)| (number, echo(&input)))
-                    .collect();
-                let mut pipeline = redis::pipe();
-                for (number, echo) in &echoes {
-                    let key = format!("bare:{}", id(*number));
-                    pipeline.cmd("SET").arg(key).arg(&echo[..]).arg("EX").arg(KEPT).ignore();
-                    let hint = pack(&[(*number, echo.clone())]);
-                    pipeline.cmd("PUBLISH").arg(CHANNEL).arg(&hint[..]).ignore();
+                if let Err(error) = answer(message, store).await {
+                    // the door would wait for these echoes
+                    eprintln!("{error:#}");
+                    std::process::exit(1);
                 }
-                let stored: redis::RedisResult<()> = pipeline.query_async(&mut store).await;
-                stored.expect("the store takes it");
-                message.ack_with(AckKind::Ack).await.expect("the broker takes it");
                 drop(place);
             });
         }
     }
+}
+
+/// Stores and publishes the echoes of one message, then acks it.
+async fn answer(message: jetstream::Message, mut store: MultiplexedConnection) -> anyhow::Result<()> {
+    let mut pipeline = redis::pipe();
+    for (number, input) in unpack(message.payload.clone()) {
+        let echo = echo(&input);
+        let key = format!("bare:{}", id(number));
+        pipeline.cmd("SET").arg(key).arg(&echo[..]).arg("EX").arg(KEPT).ignore();
+        let hint = pack(&[(number, echo)]);
+        pipeline.cmd("PUBLISH").arg(CHANNEL).arg(&hint[..]).ignore();
+    }
+    let stored: redis::RedisResult<()> = pipeline.query_async(&mut store).await;
+    stored.context("the store")?;
+    let acked = message.ack_with(AckKind::Ack).await;
+    acked.map_err(|error| anyhow::anyhow!("the broker: {error}"))
 }
 
 fn echo(input: &[u8]) -> Bytes {
