@@ -44,6 +44,9 @@ pub enum BrokerError {
     /// JetStream does not answer, or refuses.
     #[error("JetStream: {0}")]
     JetStream(String),
+    /// The connection has ended.
+    #[error("NATS: {0}")]
+    Subscribe(String),
 }
 
 /// The connection. It reconnects by itself for ever; clones share it.
@@ -77,19 +80,10 @@ impl Broker {
     /// The URL cannot be read.
     pub async fn connect(args: &NatsArgs) -> Result<Self, BrokerError> {
         let (changes, link) = watch::channel(Link::default());
-        let options = ConnectOptions::new()
-            .name("gristmill")
-            .ping_interval(PING_INTERVAL)
-            .connection_timeout(API_TIMEOUT)
-            .request_timeout(Some(API_TIMEOUT))
-            .retry_on_initial_connect()
-            .reconnect_delay_callback(|attempt| {
-                MAX_RECONNECT_DELAY.min(Duration::from_millis(50 * u64::try_from(attempt).unwrap_or(20)))
-            })
-            .event_callback(move |event| {
-                observe(&event, &changes);
-                std::future::ready(())
-            });
+        let options = options().name("gristmill").event_callback(move |event| {
+            observe(&event, &changes);
+            std::future::ready(())
+        });
         let client = options
             .connect(args.nats_url.reveal().split(',').collect::<Vec<_>>())
             .await?;
@@ -170,6 +164,18 @@ impl Broker {
     pub fn max_payload(&self) -> usize {
         self.jetstream.client().max_payload()
     }
+}
+
+/// How every connection of ours behaves. An unreachable server is retried in the background, for ever.
+pub(crate) fn options() -> ConnectOptions {
+    ConnectOptions::new()
+        .ping_interval(PING_INTERVAL)
+        .connection_timeout(API_TIMEOUT)
+        .request_timeout(Some(API_TIMEOUT))
+        .retry_on_initial_connect()
+        .reconnect_delay_callback(|attempt| {
+            MAX_RECONNECT_DELAY.min(Duration::from_millis(50 * u64::try_from(attempt).unwrap_or(20)))
+        })
 }
 
 fn observe(event: &Event, changes: &watch::Sender<Link>) {

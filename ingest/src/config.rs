@@ -25,6 +25,9 @@ pub struct IngestArgs {
     /// The broker.
     #[command(flatten)]
     pub nats: NatsArgs,
+    /// The door on it.
+    #[command(flatten)]
+    pub nats_door: NatsDoorArgs,
     /// The stream.
     #[command(flatten)]
     pub stream: StreamArgs,
@@ -69,6 +72,15 @@ pub struct HttpArgs {
     /// How long requests in progress may take to end at shutdown
     #[arg(long, env = "GRISTMILL_DRAIN_TIMEOUT", default_value = "15s", value_name = "TIME")]
     pub drain_timeout: Span,
+}
+
+/// Whether requests are served over NATS as well.
+#[derive(Debug, Clone, clap::Args)]
+pub struct NatsDoorArgs {
+    /// Serve the API over NATS too, as requests to the subject gristmill.requests. API keys then pass through the broker: whoever
+    /// may subscribe there sees them
+    #[arg(long, env = "GRISTMILL_NATS_DOOR")]
+    pub nats_door: bool,
 }
 
 /// What one request may bring, and how much of it there may be at once. Each bound keeps memory or descriptors flat.

@@ -4,11 +4,11 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use gristmill_broker::{
-    Backlog, Broker, BrokerError, DeadInputs, DeadLetterArgs, Level, Publisher, StartError, Store, StreamArgs, Watch,
-    start::until_ready,
+    Backlog, Broker, BrokerError, DeadInputs, DeadLetterArgs, Door, Level, Publisher, StartError, Store, StreamArgs,
+    Watch, start::until_ready,
 };
 use gristmill_models::Catalog;
-use gristmill_schemas::JobIdKeys;
+use gristmill_schemas::{JobIdKeys, subject};
 use gristmill_telemetry::{Readiness, Shutdown, admin, health::Component};
 use tokio::net::TcpListener;
 
@@ -22,7 +22,7 @@ use crate::{
     jobs::Jobs,
     keys::KeyRing,
     level_watch::LevelWatch,
-    metrics,
+    metrics, nats_door,
     position::Positions,
     reconciler::Reconciler,
     serve,
@@ -160,7 +160,20 @@ impl Parts<'_> {
                 readiness.drain();
             })
         };
-        serve::serve(listener, http::router(app), &args.http, shutdown).await;
+        let router = http::router(app);
+        let over_nats = async {
+            if args.nats_door.nats_door {
+                let door = Door::open(&args.nats).await?;
+                tracing::info!(subject = subject::REQUESTS, "serving NATS");
+                nats_door::serve(door, router.clone(), args.http.drain_timeout, shutdown).await;
+            }
+            Ok::<_, BrokerError>(())
+        };
+        let over_http = async {
+            serve::serve(listener, router.clone(), &args.http, shutdown).await;
+            Ok(())
+        };
+        tokio::try_join!(over_http, over_nats)?;
         draining.abort();
         Ok(())
     }

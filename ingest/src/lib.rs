@@ -16,6 +16,7 @@ pub mod jobs;
 pub mod keys;
 mod level_watch;
 mod metrics;
+mod nats_door;
 pub mod position;
 mod reconciler;
 mod serve;

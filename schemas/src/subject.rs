@@ -10,6 +10,8 @@ use crate::{
 pub const STREAM: &str = "JOBS";
 /// What the stream listens to.
 pub const WILDCARD: &str = "jobs.>";
+/// Where requests of clients come in over NATS itself. No stream listens to it.
+pub const REQUESTS: &str = "gristmill.requests";
 /// The stream that keeps the inputs of jobs that failed.
 pub const DEAD_LETTERS: &str = "DEAD_LETTERS";
 /// What that stream listens to.

@@ -9,6 +9,7 @@ mod drain_rate;
 mod ending;
 mod faults;
 mod idempotency;
+mod nats_door;
 mod raw;
 mod refusals;
 mod stand;
