@@ -26,16 +26,20 @@ pub async fn run_all(stack: &Stack, loads: &[(Model, u64, u16)]) -> anyhow::Resu
 /// # Errors
 /// The stack takes no new key.
 pub async fn spawn_all(stack: &Stack, loads: &[(Model, u64, u16)]) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
+    Ok(spawn_at((&stack.url()?, &stack.api_key("load").await?), loads))
+}
+
+/// The same at this URL with this key.
+pub fn spawn_at((url, key): (&str, &str), loads: &[(Model, u64, u16)]) -> JoinHandle<anyhow::Result<()>> {
     let mut running = JoinSet::new();
     for (model, jobs, in_flight) in loads {
-        let (url, key) = (stack.url()?, stack.api_key("load").await?);
         let (model, jobs, in_flight) = (model.as_str(), jobs.to_string(), in_flight.to_string());
         let words = [
             "load",
             "--url",
-            &url,
+            url,
             "--api-key",
-            &key,
+            key,
             "--model",
             model,
             "--jobs",
@@ -48,11 +52,11 @@ pub async fn spawn_all(stack: &Stack, loads: &[(Model, u64, u16)]) -> anyhow::Re
         );
         running.spawn(gristmill_loadtest::run_until(args.load, std::future::pending()));
     }
-    Ok(tokio::spawn(async move {
+    tokio::spawn(async move {
         while let Some(report) = running.join_next().await {
             let report = report??;
             ensure!(report.passed, "{:?}: {:?}", report.complaints, report.loads);
         }
         Ok(())
-    }))
+    })
 }

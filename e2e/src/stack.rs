@@ -124,6 +124,14 @@ impl Stack {
         Ok(key)
     }
 
+    /// Waits until another ingest knows a key, too.
+    ///
+    /// # Errors
+    /// It does not in time.
+    pub async fn until_known(&self, key: &str, ingest: &Process) -> anyhow::Result<()> {
+        until_known(key, ingest.at.url.as_deref().context("an ingest announces its URL")?).await
+    }
+
     /// A client of a tenant with a key of its own.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, fmt, path::PathBuf, str::FromStr};
 
+use gristmill_broker::ServerUrl;
 use gristmill_schemas::{Lane, Span};
 use serde::{Deserialize, Serialize};
 
@@ -61,14 +62,14 @@ pub struct ReportArgs {
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Target")]
 pub struct TargetArgs {
-    /// The server's URL
+    /// The server's URL: http:// of an ingest, or nats:// of a broker whose ingests serve there as well (--nats-door)
     #[arg(
         long,
         env = "GRISTMILL_URL",
         default_value = "http://127.0.0.1:8080",
         value_name = "URL"
     )]
-    pub url: String,
+    pub url: ServerUrl,
     /// The API key
     #[arg(long, env = "GRISTMILL_API_KEY", hide_env_values = true, value_name = "KEY")]
     pub api_key: ApiKey,

@@ -1,11 +1,11 @@
-//! The load tester: a black-box client of the HTTP door that counts what became of every job.
+//! The load tester: a black-box client of the doors, HTTP and NATS, that counts what became of every job.
 //!
 //! | file | what it owns |
 //! |---|---|
 //! | `config`, `scenario`, `plan` | what is to be done, from flags or a file |
 //! | `pace`, `schedule` | when jobs begin: by the ends of those before them (closed loop) or by the clock (open loop) |
 //! | `generator` | what they bring, and what must come back: functions of a nonce |
-//! | `client`, `trial`, `round` | one request, one job, one load |
+//! | `transport`, `client`, `denial`, `trial`, `round` | how a request travels, what it says, one job, one load |
 //! | `ledger`, `latency`, `timeline`, `tally`, `stages` | what is counted |
 //! | `live` | what goes on, for whoever looks |
 //! | `slo`, `search`, `report`, `baseline`, `page` | what it amounts to, for people and machines |
@@ -19,6 +19,7 @@
 mod baseline;
 mod client;
 mod config;
+mod denial;
 mod generator;
 mod latency;
 mod ledger;
@@ -35,6 +36,7 @@ mod slo;
 mod stages;
 mod tally;
 mod timeline;
+mod transport;
 mod trial;
 
 use std::{

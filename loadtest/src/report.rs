@@ -108,7 +108,7 @@ pub struct Setting {
 impl Setting {
     pub(crate) fn of(load: &plan::Load) -> Self {
         Self {
-            url: load.target.url.clone(),
+            url: load.target.url.to_string(),
             model: load.work.model,
             rows: load.work.rows,
             texts: load.work.texts,

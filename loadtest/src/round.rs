@@ -58,7 +58,7 @@ impl Round {
         getrandom::fill(&mut tag).map_err(|error| anyhow::anyhow!("random bytes: {error}"))?;
         let tag = u32::from_le_bytes(tag);
         let mut round = Self {
-            client: Client::new(&load.target, load.pace.in_flight().into())?,
+            client: Client::new(&load.target, load.pace.in_flight().into()).await?,
             generator: generator::of(&load.work, tag),
             tally: Arc::new(Tally::new()),
             tag: format!("{tag:08x}"),

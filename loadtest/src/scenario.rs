@@ -246,7 +246,7 @@ mod tests {
 
     fn target() -> TargetArgs {
         TargetArgs {
-            url: "http://127.0.0.1:8080".to_owned(),
+            url: "http://127.0.0.1:8080".to_owned().into(),
             api_key: "gm_test".parse().unwrap(),
             encoding: Encoding::Msgpack,
             wait: Wait::Prefer,

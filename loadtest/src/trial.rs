@@ -6,7 +6,8 @@ use gristmill_schemas::{FailureCode, JobId, JobState, Tensor, api::JobView};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
-    client::{Client, Denial, Submission},
+    client::{Client, Submission},
+    denial::Denial,
     ledger::{Loss, Standing},
     tally::Tally,
 };

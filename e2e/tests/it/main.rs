@@ -12,6 +12,7 @@ mod inject;
 mod jobs;
 mod lineage;
 mod models;
+mod nats_door;
 mod quota;
 mod sharing;
 

@@ -41,7 +41,7 @@ async fn run(args: LoadtestArgs) -> Report {
 async fn args(lie: Lie, wait: Wait) -> LoadtestArgs {
     LoadtestArgs {
         target: TargetArgs {
-            url: liar::serve(lie).await,
+            url: liar::serve(lie).await.into(),
             api_key: "gm_test".parse().unwrap(),
             encoding: Encoding::Json,
             wait,
