@@ -1,6 +1,7 @@
 //! How fast the queues that this ingest is asked about are worked off, measured at the broker beside the way of the requests,
-//! which deadlines that cannot meet, and what it says of a job's place and of when to come back. A guess is never a reason to refuse: without a measured rate, or without a backlog
-//! that lasted as long as it was measured, everything passes.
+//! which deadlines that cannot meet, and what it says of a job's place and of when to come back. A guess is never a reason to
+//! refuse: without a rate that was measured for a while, or without a backlog that lasted as long, everything passes. For what
+//! harms nobody, a backlog that was there for a moment will do.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -14,12 +15,19 @@ use tokio::time::Instant;
 
 use crate::{arrivals::Arrivals, position::Position};
 
-/// How often each queue is looked at.
-const LOOK: Duration = Duration::from_secs(1);
-/// Looks that a rate is measured over: long enough for a slow model's envelopes, short enough to follow a change.
-const WINDOW: usize = 11;
-/// Looks and envelopes below which there is no rate yet.
-const LEAST: (usize, u64) = (4, 3);
+/// How often queues are looked at, and how many of them each time: with more than these, each is looked at less often.
+const LOOK: Duration = Duration::from_millis(250);
+const AT_ONCE: usize = 32;
+/// How long a look counts: all queues have their turn meanwhile.
+const FRESH: Duration = Duration::from_secs(3);
+/// How far back a rate is measured: long enough for a slow model's envelopes, short enough to follow a change.
+const WINDOW: Duration = Duration::from_secs(10);
+/// How long a rate is measured before it is a reason to refuse, or to promise a time.
+const SURE: Duration = Duration::from_secs(3);
+/// How long before a backlog is a reason to wait for company.
+const LIKELY: Duration = Duration::from_millis(500);
+/// Envelopes below which there is no rate yet.
+const LEAST: u64 = 3;
 /// Queues that are followed; more are let pass unmeasured.
 const MAX_QUEUES: usize = 256;
 /// The share of a backlog that is to be gone before somebody who had no room comes back.
@@ -38,6 +46,8 @@ pub struct DrainRates {
 #[derive(Debug)]
 struct Track {
     used: Instant,
+    /// When it was looked at last, whatever was seen.
+    looked: Option<Instant>,
     looks: VecDeque<(Instant, QueueDepth)>,
     arrivals: Arrivals,
 }
@@ -50,19 +60,24 @@ struct Measured {
 }
 
 impl DrainRates {
-    /// How long the backlog before a submission takes, as far as that is known, unless it takes longer than its time to live.
-    /// No round trip.
+    /// How long the backlog before a submission takes, as far as that is likely, unless it surely takes longer than its time
+    /// to live. No round trip.
     ///
     /// # Errors
     /// `deadline_unmeetable`.
     pub fn check(&self, queue: Queue, time_to_live: Duration) -> Result<Duration, Refusal> {
-        let measured = self.asked(queue, Track::measured);
-        measured.map_or(Ok(Duration::ZERO), |measured| measured.check(time_to_live))
+        let both = |track: &Track, now| Some((track.measured(SURE, now), track.measured(LIKELY, now)?));
+        let Some((sure, likely)) = self.asked(queue, both) else {
+            return Ok(Duration::ZERO);
+        };
+        sure.map_or(Ok(()), |sure| sure.check(time_to_live))?;
+        Ok(likely.wait())
     }
 
     /// When somebody for whom there was no room may come back, if the queue's speed is known.
     pub fn room_in(&self, queue: Queue) -> Option<Duration> {
-        self.asked(queue, Track::measured).map(Measured::room_in)
+        self.asked(queue, |track, now| track.measured(SURE, now))
+            .map(Measured::room_in)
     }
 
     /// About where a job of that queue, accepted at that time, stands now.
@@ -91,7 +106,7 @@ impl DrainRates {
         let clock = broker.clock();
         loop {
             ticks.tick().await;
-            for queue in self.followed() {
+            for queue in self.in_turn() {
                 let depth = broker.queue_depth(&queue).await.unwrap_or_else(|error| {
                     tracing::debug!(%error, queue = queue.subject(), "a queue's depth is not known");
                     None
@@ -101,10 +116,17 @@ impl DrainRates {
         }
     }
 
-    fn followed(&self) -> Vec<Queue> {
+    /// Those that were not looked at for longest.
+    fn in_turn(&self) -> Vec<Queue> {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         queues.retain(|_, track| track.used.elapsed() < IDLE);
-        queues.keys().cloned().collect()
+        let mut turns: Vec<_> = queues.iter().map(|(queue, track)| (track.looked, queue)).collect();
+        turns.sort_unstable();
+        turns
+            .into_iter()
+            .take(AT_ONCE)
+            .map(|(_, queue)| queue.clone())
+            .collect()
     }
 
     fn note(&self, queue: &Queue, by: Timestamp, depth: Option<QueueDepth>) {
@@ -122,7 +144,8 @@ impl Track {
     fn new(used: Instant) -> Self {
         Self {
             used,
-            looks: VecDeque::with_capacity(WINDOW),
+            looked: None,
+            looks: VecDeque::new(),
             arrivals: Arrivals::default(),
         }
     }
@@ -131,13 +154,18 @@ impl Track {
     /// runs empty is that of its arrivals.
     fn note(&mut self, at: Instant, depth: Option<QueueDepth>) {
         let last = self.looks.back().map_or(0, |(_, last)| last.settled);
+        self.looked = Some(at);
         match depth {
             Some(depth) if depth.waiting > 0 => {
                 // the consumer was made anew and counts from its beginning
                 if depth.settled < last {
                     self.looks.clear();
                 }
-                if self.looks.len() == WINDOW {
+                while self
+                    .looks
+                    .front()
+                    .is_some_and(|(looked, _)| at.duration_since(*looked) > WINDOW)
+                {
                     self.looks.pop_front();
                 }
                 self.looks.push_back((at, depth));
@@ -153,25 +181,27 @@ impl Track {
             |measured: Measured| now.plus(Duration::from_secs_f64(envelopes_before as f64 / measured.per_second));
         (!is_outdated(*looked, at)).then(|| Position {
             envelopes_before,
-            estimated_start: self.measured(at).map(start),
+            estimated_start: self.measured(SURE, at).map(start),
         })
     }
 
-    fn measured(&self, now: Instant) -> Option<Measured> {
+    /// What was measured, if it was for so long.
+    fn measured(&self, least: Duration, now: Instant) -> Option<Measured> {
         let ((began, first), (ended, last)) = (self.looks.front()?, self.looks.back()?);
         let settled = last.settled - first.settled;
-        if is_outdated(*ended, now) || self.looks.len() < LEAST.0 || settled < LEAST.1 {
+        let measured = ended.duration_since(*began);
+        if is_outdated(*ended, now) || measured < least || settled < LEAST {
             return None;
         }
         Some(Measured {
             waiting: last.waiting,
-            per_second: settled as f64 / ended.duration_since(*began).as_secs_f64(),
+            per_second: settled as f64 / measured.as_secs_f64(),
         })
     }
 }
 
 fn is_outdated(look: Instant, now: Instant) -> bool {
-    now.duration_since(look) > 3 * LOOK
+    now.duration_since(look) > FRESH
 }
 
 impl Measured {
@@ -179,11 +209,16 @@ impl Measured {
         clamped(self.waiting as f64 * ROOM / self.per_second)
     }
 
-    fn check(self, time_to_live: Duration) -> Result<Duration, Refusal> {
-        let wait = self.waiting as f64 / self.per_second;
+    /// How long what waits takes.
+    fn wait(self) -> Duration {
+        Duration::from_secs_f64(self.waiting as f64 / self.per_second)
+    }
+
+    fn check(self, time_to_live: Duration) -> Result<(), Refusal> {
+        let wait = self.wait().as_secs_f64();
         let late = wait - time_to_live.as_secs_f64();
         if late <= 0.0 {
-            return Ok(Duration::from_secs_f64(wait));
+            return Ok(());
         }
         let Self { waiting, per_second } = self;
         let detail = format!(
@@ -205,12 +240,15 @@ fn clamped(seconds: f64) -> Duration {
 mod tests {
     use super::*;
 
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Looked at once a second.
     fn track(depths: &[(u64, u64)]) -> (Track, Instant) {
         let began = Instant::now();
         let mut track = Track::new(began);
         let mut at = began;
         for (waiting, settled) in depths {
-            at += LOOK;
+            at += SECOND;
             let (waiting, settled) = (*waiting, *settled);
             track.note(at, Some(QueueDepth { waiting, settled }));
         }
@@ -220,12 +258,13 @@ mod tests {
     #[test]
     fn a_deadline_before_the_end_of_the_backlog_is_refused_with_the_figures() {
         let (track, now) = track(&[(130, 0), (120, 10), (110, 20), (100, 30)]);
-        let measured = track.measured(now).unwrap();
+        let measured = track.measured(SURE, now).unwrap();
         let refusal = measured.check(Duration::from_secs(4)).unwrap_err();
         assert_eq!(refusal.code, RefusalCode::DeadlineUnmeetable);
         assert!(refusal.detail.contains("100 envelopes") && refusal.detail.contains("10.0 a second"));
         assert_eq!(refusal.retry_after, Some(Duration::from_secs(6)));
-        assert_eq!(measured.check(Duration::from_secs(11)), Ok(Duration::from_secs(10)));
+        assert_eq!(measured.check(Duration::from_secs(11)), Ok(()));
+        assert_eq!(measured.wait(), Duration::from_secs(10));
     }
 
     #[test]
@@ -243,9 +282,48 @@ mod tests {
         ];
         for depths in cases {
             let (track, now) = track(depths);
-            assert_eq!(track.measured(now), None, "{depths:?}");
+            assert_eq!(track.measured(SURE, now), None, "{depths:?}");
         }
         let (track, now) = track(&[(130, 0), (120, 10), (110, 20), (100, 30)]);
-        assert_eq!(track.measured(now + 4 * LOOK), None, "outdated");
+        assert_eq!(track.measured(SURE, now + 4 * SECOND), None, "outdated");
+    }
+
+    #[test]
+    fn a_backlog_is_likely_long_before_its_rate_is_sure() {
+        let (track, now) = track(&[(100, 0), (90, 10)]);
+        assert_eq!(track.measured(SURE, now), None);
+        assert_eq!(track.measured(LIKELY, now).unwrap().wait(), 9 * SECOND);
+    }
+
+    #[test]
+    fn a_rate_is_that_of_the_last_seconds() {
+        let depths: Vec<_> = (0..=20).map(|second| (100, 10 * second)).collect();
+        let slower: Vec<_> = (1..=11).map(|second| (100, 200 + second)).collect();
+        let (track, now) = track(&[depths, slower].concat());
+        assert_eq!(track.measured(SURE, now).unwrap().per_second, 1.0);
+    }
+
+    #[test]
+    fn with_many_queues_each_has_its_turn() {
+        let rates = DrainRates::default();
+        let queue = |group: usize| Queue {
+            model: format!("m{group}").parse().unwrap(),
+            version: "1".parse().unwrap(),
+            lane: gristmill_schemas::Lane::Interactive,
+            group: gristmill_schemas::subject::TenantGroup::all().next().unwrap(),
+        };
+        for model in 0..2 * AT_ONCE {
+            assert_eq!(rates.check(queue(model), SECOND), Ok(Duration::ZERO));
+        }
+        let mut looked: Vec<Queue> = Vec::new();
+        for _ in 0..2 {
+            for queue in rates.in_turn() {
+                rates.note(&queue, Timestamp::from_millis(0), None);
+                looked.push(queue);
+            }
+        }
+        looked.sort_unstable();
+        looked.dedup();
+        assert_eq!(looked.len(), 2 * AT_ONCE);
     }
 }

@@ -28,7 +28,7 @@ impl Site {
     /// # Errors
     /// A part cannot be started.
     pub async fn start(level: Durability, worker_flags: &[&'static str]) -> anyhow::Result<Self> {
-        let stack = Stack::start_at(level, tempfile::tempdir()?, &[]).await?;
+        let stack = Stack::start_at(level, tempfile::tempdir()?, &["--nats-door".to_owned()]).await?;
         let api_key = stack.api_key("bench").await?;
         let (workers, worker_flags) = (Vec::new(), worker_flags.to_vec());
         let mut site = Self {
@@ -66,6 +66,17 @@ impl Site {
             url: self.stack.url()?,
             api_key: self.api_key.clone(),
             processes,
+        })
+    }
+
+    /// Itself, to be put under load over NATS.
+    ///
+    /// # Errors
+    /// The ingest did not say where it is.
+    pub fn target_over_nats(&self) -> anyhow::Result<Target> {
+        Ok(Target {
+            url: self.stack.servers.nats.url(),
+            ..self.target()?
         })
     }
 }
