@@ -14,6 +14,7 @@ pub struct Admission {
     requests: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    bulks: Arc<Semaphore>,
 }
 
 impl Admission {
@@ -25,6 +26,7 @@ impl Admission {
             requests: semaphore(limits.max_requests),
             bytes: semaphore(limits.max_held_bytes),
             streams: semaphore(limits.max_event_streams),
+            bulks: semaphore(limits.max_bulk_requests),
         }
     }
 
@@ -42,6 +44,14 @@ impl Admission {
     /// `overloaded`.
     pub fn event_stream(&self) -> Result<OwnedSemaphorePermit, Refusal> {
         take(&self.streams, 1, "too many event streams are open")
+    }
+
+    /// Lets one bulk request in.
+    ///
+    /// # Errors
+    /// `overloaded`.
+    pub fn bulk(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        take(&self.bulks, 1, "too many bulk requests are in progress")
     }
 
     /// Begins to hold a body.

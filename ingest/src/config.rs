@@ -102,6 +102,12 @@ pub struct LimitArgs {
     /// The most event streams (SSE) open at once
     #[arg(long, env = "GRISTMILL_MAX_EVENT_STREAMS", default_value_t = 1024, value_name = "N")]
     pub max_event_streams: usize,
+    /// The most bulk requests in progress at once; each holds some 20 MiB at most
+    #[arg(long, env = "GRISTMILL_MAX_BULK_REQUESTS", default_value_t = 16, value_name = "N")]
+    pub max_bulk_requests: usize,
+    /// The most bytes of replies that one bulk request leaves on disk (in the folder for temporary files) while its client reads none
+    #[arg(long, env = "GRISTMILL_BULK_SPOOL_BYTES", default_value_t = 1 << 30, value_name = "BYTES")]
+    pub bulk_spool_bytes: u64,
     /// The most jobs of one tenant that wait at once, over all ingests; a tenant may have a limit of its own; 0 for none
     #[arg(
         long,

@@ -25,6 +25,8 @@ metrics! {
     pub gauge envelopes_watched = "gristmill_envelopes_watched";
     /// Requests that wait for an outcome now.
     pub gauge waiting = "gristmill_waiting_requests";
+    /// Bulk requests in progress.
+    pub gauge bulk_requests = "gristmill_bulk_requests";
     /// Event streams open now.
     pub gauge event_streams = "gristmill_event_streams";
 }

@@ -270,6 +270,23 @@ pub struct Example {
     pub curl: String,
 }
 
+/// What became of one line of a submission in bulk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BulkReply {
+    /// Which line, from 0.
+    pub index: u64,
+    /// The job that is kept for it.
+    #[serde(default, with = "text::optional", skip_serializing_if = "Option::is_none")]
+    pub id: Option<JobId>,
+    /// Whether an earlier line with the same idempotency key had made the job.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replayed: bool,
+    /// Why there is none; with `publish_unknown` there may be one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Box<Problem>>,
+}
+
 /// Ids and times as text, also where the encoding is a binary one.
 mod text {
     use super::{Deserialize, Deserializer, JobId, Serializer, Timestamp};

@@ -68,7 +68,7 @@ impl InferRequest {
     /// # Errors
     /// A [`Refusal`] that names the field and the limit.
     pub fn from_json(body: &[u8], max_input_bytes: usize) -> Result<Self, Refusal> {
-        Self::from_node(node::from_json(body)?, max_input_bytes)
+        Self::from_fields(Fields::of(node::from_json(body)?, "")?, max_input_bytes)
     }
 
     /// Reads a MessagePack body: the same fields, `data` a byte string of raw little-endian elements (BYTES: each
@@ -77,11 +77,10 @@ impl InferRequest {
     /// # Errors
     /// A [`Refusal`] that names the field and the limit.
     pub fn from_msgpack(body: &[u8], max_input_bytes: usize) -> Result<Self, Refusal> {
-        Self::from_node(node::from_msgpack(body)?, max_input_bytes)
+        Self::from_fields(Fields::of(node::from_msgpack(body)?, "")?, max_input_bytes)
     }
 
-    fn from_node(node: Node<'_>, max_input_bytes: usize) -> Result<Self, Refusal> {
-        let mut fields = Fields::of(node, "")?;
+    pub(crate) fn from_fields(mut fields: Fields<'_>, max_input_bytes: usize) -> Result<Self, Refusal> {
         let request = Self {
             model: fields
                 .parsed("model", RefusalCode::InvalidName)?
@@ -158,13 +157,13 @@ impl Serialize for Inputs<'_> {
 }
 
 /// A map whose fields are taken one by one; what is left over is unknown.
-struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     path: String,
     entries: Vec<(Cow<'a, str>, Node<'a>)>,
 }
 
 impl<'a> Fields<'a> {
-    fn of(node: Node<'a>, path: &str) -> Result<Self, Refusal> {
+    pub(crate) fn of(node: Node<'a>, path: &str) -> Result<Self, Refusal> {
         match node {
             Node::Map(entries) => Ok(Self {
                 path: path.to_owned(),
@@ -188,7 +187,7 @@ impl<'a> Fields<'a> {
         Some(self.entries.swap_remove(index).1).filter(|node| !matches!(node, Node::Null))
     }
 
-    fn text(&mut self, name: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
+    pub(crate) fn text(&mut self, name: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
         match self.take(name) {
             None => Ok(None),
             Some(node) => text(node, &self.path(name)).map(Some),

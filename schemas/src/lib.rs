@@ -4,6 +4,7 @@
 //! is MessagePack with named fields and a `schema_version`; unknown fields are tolerated, an unknown major is refused.
 
 pub mod api;
+pub mod bulk;
 pub mod codec;
 pub mod datatype;
 pub mod dead_letter;

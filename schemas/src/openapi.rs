@@ -5,13 +5,14 @@ use std::{borrow::Cow, collections::BTreeMap};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
-        RefOr, Schema,
-        schema::{ObjectBuilder, Type},
+        Ref, RefOr, Schema,
+        schema::{AllOfBuilder, ObjectBuilder, Type},
     },
 };
 
 use crate::{
     api::Output,
+    bulk::BulkLine,
     datatype::Datatype,
     digest::Digest,
     failure::FailureCode,
@@ -150,5 +151,30 @@ impl ToSchema for InferRequest {
 
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
         InferRequestBody::schemas(schemas);
+    }
+}
+
+impl PartialSchema for BulkLine {
+    fn schema() -> RefOr<Schema> {
+        let key = ObjectBuilder::new().schema_type(Type::String);
+        let key = key.description(Some(
+            "1 to 255 visible characters: the same key and line mean the same job.",
+        ));
+        let more = ObjectBuilder::new().property("idempotency_key", key);
+        let all = AllOfBuilder::new().item(Ref::from_schema_name(InferRequest::name()));
+        all.item(more)
+            .description(Some("A request, and under which key it may be sent again."))
+            .into()
+    }
+}
+
+impl ToSchema for BulkLine {
+    fn name() -> Cow<'static, str> {
+        "BulkLine".into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((InferRequest::name().into_owned(), InferRequest::schema()));
+        InferRequest::schemas(schemas);
     }
 }

@@ -183,7 +183,8 @@ fn memory_of(site: &Site) -> anyhow::Result<BTreeMap<&'static str, u64>> {
     site.target()?.processes.into_iter().map(of).collect()
 }
 
-fn resident(pid: u32) -> anyhow::Result<u64> {
+/// Resident memory of a process in bytes.
+pub fn resident(pid: u32) -> anyhow::Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("the memory of a process (Linux)")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib: u64 = line

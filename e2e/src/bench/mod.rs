@@ -9,12 +9,14 @@
 //! | `bare` | the same way through the stores with nothing of ours on it |
 //! | `alone` | the durable writes that a job cannot do without, with nothing around them |
 //! | `backlog` | a queue with a backlog: how fast it is worked off, what memory it takes |
+//! | `bulk` | one long upload |
 //! | `figure`, `page`, `plot` | what came of the rounds, for machines and people |
 //! | `suite` | the rounds |
 
 pub mod alone;
 pub mod backlog;
 pub mod bare;
+pub mod bulk;
 pub mod engine;
 pub mod figure;
 pub mod page;

@@ -8,7 +8,7 @@ use gristmill_servers::Durability;
 use crate::bench::{
     alone,
     backlog::{BUSY, Backlog, ENVELOPE},
-    engine,
+    bulk, engine,
     figure::{Figure, Goal},
     site::{BareSite, Site},
     target::{Order, Shown},
@@ -58,6 +58,8 @@ const HEAVY: [(&str, Model, Texts); 3] = [
 /// The fixed size that `minilm` on mixed lengths is measured by.
 const FIXED: usize = 32;
 const SESSIONS: usize = 2;
+/// Lines of an upload.
+const BULK: u64 = 1_000_000;
 
 impl Suite {
     /// Runs it, and tells of each load as it ends.
@@ -83,8 +85,23 @@ impl Suite {
             self.heavy(&mut rounds, &sites).await?;
         }
         drop(sites);
+        self.bulk(&mut rounds).await?;
         self.backlogs(&mut rounds).await?;
         Ok(figures(&rounds))
+    }
+
+    /// Once: what a long upload takes shows in no short one.
+    async fn bulk(self, rounds: &mut Rounds) -> anyhow::Result<()> {
+        let site = Site::start(Durability::PowerLoss, &["--model", "identity"]).await?;
+        let shown = bulk::upload(&site, BULK).await?;
+        let growth = shown.growth as f64 / f64::from(1 << 20);
+        eprintln!(
+            "  {BULK} lines in bulk: {:.0} a second are kept; the ingest grows by {growth:.0} MiB",
+            shown.rate
+        );
+        rounds.note("bulk_1e6", shown.rate);
+        rounds.note("bulk_1e6_growth_ingest", growth);
+        Ok(())
     }
 
     /// Once each, the smallest first: what they show is measured in windows, as many as there are rounds.
@@ -269,6 +286,7 @@ fn kind(name: &str) -> (&'static str, Option<Goal>) {
     match name {
         "light_msgpack_power_loss" => ("jobs/s", Some(Goal::AtLeast(10_300.0))),
         "light_json_power_loss" => ("jobs/s", Some(Goal::AtLeast(8_700.0))),
+        "bulk_1e6" => ("jobs/s", Some(Goal::AtLeast(20_000.0))),
         "backlog_1e6_share" => ("×", Some(Goal::AtLeast(0.95))),
         name if name.contains("_growth_") => ("MiB", Some(Goal::AtMost(64.0))),
         name if name.ends_with("_a_job") => ("B/job", None),

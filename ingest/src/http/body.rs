@@ -58,12 +58,18 @@ pub(crate) async fn read(
     })
 }
 
-enum Encoding {
+/// How a body is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoding {
     Identity,
     Gzip,
 }
 
-fn encoding(headers: &HeaderMap) -> Result<Encoding, Refusal> {
+/// How a body is compressed, as its headers say.
+///
+/// # Errors
+/// `unsupported_media_type`.
+pub(crate) fn encoding(headers: &HeaderMap) -> Result<Encoding, Refusal> {
     let refused = || {
         let detail = "the body's Content-Encoding may be gzip, or none";
         Refusal::new(RefusalCode::UnsupportedMediaType, detail).at("Content-Encoding")
@@ -148,7 +154,7 @@ impl Sink {
     }
 }
 
-fn not_gzip() -> Refusal {
+pub(crate) fn not_gzip() -> Refusal {
     Refusal::new(RefusalCode::MalformedBody, "the body is not gzip, or not all of it")
 }
 

@@ -2,6 +2,7 @@
 //! means is decided in [`crate::submit`] and [`crate::jobs`].
 
 mod body;
+mod bulk;
 mod dead_letters;
 mod docs;
 mod events;
@@ -106,6 +107,7 @@ pub fn router(app: App) -> Router {
 fn documented() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(openapi::head())
         .routes(routes!(submit::submit))
+        .routes(routes!(bulk::submit))
         .routes(routes!(jobs::read))
         .routes(routes!(result::read))
         .routes(routes!(jobs::lineage))

@@ -38,6 +38,12 @@ impl From<Refused> for Reply {
 }
 
 impl Reply {
+    /// Why.
+    #[must_use]
+    pub const fn code(&self) -> RefusalCode {
+        self.refusal.code
+    }
+
     /// The document.
     #[must_use]
     pub fn problem(&self) -> Problem {
