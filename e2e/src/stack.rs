@@ -3,7 +3,10 @@
 use std::{path::Path, time::SystemTime};
 
 use anyhow::Context;
-use gristmill_broker::{Store, StoreArgs, api_keys::ApiKeyRecord};
+use gristmill_broker::{
+    Store, StoreArgs,
+    api_keys::{ApiKeyRecord, Grant},
+};
 use gristmill_ingest::keys::ApiKey;
 use gristmill_schemas::TenantId;
 use gristmill_servers::{Durability, Pair};
@@ -187,6 +190,7 @@ pub(crate) async fn new_api_key(store: &Store, tenant: &str) -> anyhow::Result<S
         tenant: tenant.parse::<TenantId>()?,
         secret_digest: key.secret.digest(),
         name: "e2e".to_owned(),
+        grant: Grant::default(),
         created_at: SystemTime::now().into(),
         revoked_at: None,
     };

@@ -1,9 +1,12 @@
 //! Who calls: an API key in the request's headers, held against the ring.
 
+use std::marker::PhantomData;
+
 use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, header, request::Parts},
 };
+use gristmill_broker::api_keys::Scope;
 use gristmill_schemas::{Refusal, RefusalCode};
 
 use crate::{
@@ -44,10 +47,49 @@ fn presented(headers: &HeaderMap) -> Option<&str> {
     headers.get(API_KEY_HEADER)?.to_str().ok()
 }
 
-impl FromRequestParts<App> for Caller {
+/// A caller whose key has a scope: what a handler asks for, so that none forgets.
+#[derive(Debug)]
+pub(crate) struct May<S> {
+    pub(crate) caller: Caller,
+    scope: PhantomData<S>,
+}
+
+/// A scope as a type.
+pub(crate) trait Asked {
+    /// The scope; `None` where any valid key will do.
+    const SCOPE: Option<Scope>;
+}
+
+macro_rules! scopes {
+    ($($(#[$doc:meta])* $name:ident = $scope:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub(crate) struct $name;
+
+        impl Asked for $name {
+            const SCOPE: Option<Scope> = $scope;
+        }
+    )*};
+}
+
+scopes! {
+    /// Any valid key.
+    Call = None;
+    /// Submitting and cancelling.
+    Submit = Some(Scope::Submit);
+    /// Reading.
+    Read = Some(Scope::Read);
+    /// Dead letters.
+    Operate = Some(Scope::Operate);
+}
+
+impl<S: Asked> FromRequestParts<App> for May<S> {
     type Rejection = Reply;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Reply> {
-        authenticate(&parts.headers, &app.ring).map_err(Reply::from)
+        let caller = authenticate(&parts.headers, &app.ring)?;
+        S::SCOPE.map_or(Ok(()), |scope| caller.check(scope))?;
+        let scope = PhantomData;
+        Ok(Self { caller, scope })
     }
 }

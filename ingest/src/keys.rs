@@ -5,8 +5,11 @@ use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
 use data_encoding::BASE32_NOPAD;
-use gristmill_broker::{Store, StoreError, TenantSettings, Watch, api_keys::ApiKeyRecord};
-use gristmill_schemas::{Digest, KeyId, TenantId};
+use gristmill_broker::{
+    Store, StoreError, TenantSettings, Watch,
+    api_keys::{ApiKeyRecord, Grant, Scope},
+};
+use gristmill_schemas::{Digest, KeyId, ModelName, Refusal, RefusalCode, TenantId};
 use subtle::ConstantTimeEq;
 
 /// Random bytes of a secret.
@@ -109,6 +112,36 @@ pub struct Caller {
     pub key: KeyId,
     /// What is set for the tenant.
     pub settings: TenantSettings,
+    /// What the key may be used for.
+    pub grant: Grant,
+}
+
+impl Caller {
+    /// Holds the key against what it is to be used for.
+    ///
+    /// # Errors
+    /// `forbidden`.
+    pub fn check(&self, scope: Scope) -> Result<(), Refusal> {
+        if self.grant.scopes.contains(&scope) {
+            return Ok(());
+        }
+        let detail = format!("the API key {} has not the scope {scope}", self.key);
+        Err(Refusal::new(RefusalCode::Forbidden, detail).at("Authorization"))
+    }
+
+    /// Holds the key against a model that a job is to be submitted for.
+    ///
+    /// # Errors
+    /// `forbidden`.
+    pub fn check_model(&self, model: &ModelName) -> Result<(), Refusal> {
+        if self.grant.covers(model) {
+            return Ok(());
+        }
+        let models: Vec<_> = self.grant.models.iter().map(ModelName::as_str).collect();
+        let detail = format!("the API key {} is not for model {model}", self.key);
+        let refusal = Refusal::new(RefusalCode::Forbidden, detail).at("model");
+        Err(refusal.limit(models.join(", ")))
+    }
 }
 
 /// What the ring says of a key.
@@ -160,6 +193,7 @@ impl KeyRing {
             Some(record) if same && record.revoked_at.is_none() => Verdict::Known(Caller {
                 tenant: record.tenant.clone(),
                 key: key.id.clone(),
+                grant: record.grant.clone(),
                 settings: records.tenants.get(&record.tenant).copied().unwrap_or_default(),
             }),
             _ => Verdict::Unknown,
@@ -199,6 +233,7 @@ mod tests {
             tenant: "acme".parse().unwrap(),
             secret_digest: key.secret.digest(),
             name: "test".to_owned(),
+            grant: Grant::default(),
             created_at: Timestamp::from_millis(1),
             revoked_at: revoked.then_some(Timestamp::from_millis(2)),
         }

@@ -173,6 +173,8 @@ impl Submitter {
         } = submission;
         let retention = caller.settings.retention.unwrap_or(self.limits.retention);
         let time_to_live = self.time_to_live(request.deadline, retention)?;
+        // before it is known whether there is one: a key says nothing of models it is not for
+        caller.check_model(&request.model)?;
         let version = self.resolve(&request)?;
         let manifest = &version.manifest;
         let inputs = manifest.admit(request.inputs)?;

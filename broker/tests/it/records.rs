@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use gristmill_broker::{Begun, StoreError, Watch, api_keys::ApiKeyRecord};
+use gristmill_broker::{
+    Begun, StoreError, Watch,
+    api_keys::{ApiKeyRecord, Grant, Scope},
+};
 use gristmill_schemas::{Digest, JobIdKeys, KeyId, Timestamp, key};
 use gristmill_telemetry::Shutdown;
 
@@ -16,6 +19,7 @@ fn record() -> ApiKeyRecord {
         tenant: tenant(),
         secret_digest: Digest::of(b"secret"),
         name: "the mill's own".to_owned(),
+        grant: Grant::default(),
         created_at: Timestamp::from_millis(1_700_000_000_000),
         revoked_at: None,
     }
@@ -46,6 +50,20 @@ async fn api_keys_are_read_as_written_and_revoked_once() {
     assert_eq!(
         bench.store.api_keys().await,
         Ok([(one, revoked), (two, record())].into())
+    );
+}
+
+#[tokio::test]
+async fn key_whose_record_says_nothing_of_its_use_may_be_used_for_all() {
+    let mut json = serde_json::to_value(record()).unwrap();
+    assert_eq!(json["scopes"].as_array().unwrap().len(), Scope::ALL.len());
+    json.as_object_mut().unwrap().remove("scopes");
+    let read: ApiKeyRecord = serde_json::from_value(json.clone()).unwrap();
+    assert_eq!(read, record());
+    json["scopes"] = serde_json::json!(["submit", "a scope of tomorrow"]);
+    assert!(
+        serde_json::from_value::<ApiKeyRecord>(json).is_err(),
+        "never more than it says"
     );
 }
 

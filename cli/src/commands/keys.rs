@@ -3,9 +3,12 @@
 use std::time::SystemTime;
 
 use anyhow::bail;
-use gristmill_broker::{Store, StoreArgs, api_keys::ApiKeyRecord};
+use gristmill_broker::{
+    Store, StoreArgs,
+    api_keys::{ApiKeyRecord, Grant, Scope},
+};
 use gristmill_ingest::keys::ApiKey;
-use gristmill_schemas::{KeyId, TenantId, Timestamp};
+use gristmill_schemas::{KeyId, ModelName, TenantId, Timestamp};
 use serde::Serialize;
 
 use crate::{
@@ -29,6 +32,13 @@ enum Action {
         /// What its owner calls it
         #[arg(long, default_value = "", hide_default_value = true, value_name = "NAME")]
         name: String,
+        /// What it may be used for: submit (and cancel), read (dead letters too), operate (redrive and drop dead letters); all three if
+        /// none is given
+        #[arg(long = "scope", value_name = "SCOPE")]
+        scopes: Vec<Scope>,
+        /// The models it may submit jobs for; every model if none is given
+        #[arg(long = "model", value_name = "MODEL")]
+        models: Vec<ModelName>,
         #[command(flatten)]
         store: KeyStoreArgs,
     },
@@ -60,6 +70,8 @@ struct Listed {
     id: KeyId,
     tenant: TenantId,
     name: String,
+    #[serde(flatten)]
+    grant: Grant,
     created_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     revoked_at: Option<Timestamp>,
@@ -74,6 +86,7 @@ impl Listed {
             id,
             tenant: record.tenant,
             name: record.name,
+            grant: record.grant,
             created_at: record.created_at,
             revoked_at: record.revoked_at,
             api_key: None,
@@ -84,7 +97,22 @@ impl Listed {
 impl KeysCommand {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         match self.action {
-            Action::Create { tenant, name, store } => store.create(tenant, name).await,
+            Action::Create {
+                tenant,
+                name,
+                scopes,
+                models,
+                store,
+            } => {
+                let mut grant = Grant {
+                    models: models.into_iter().collect(),
+                    ..Grant::default()
+                };
+                if !scopes.is_empty() {
+                    grant.scopes = scopes.into_iter().collect();
+                }
+                store.create(tenant, name, grant).await
+            }
             Action::List { store } => store.list().await,
             Action::Revoke { id, store } => store.revoke(id).await,
         }
@@ -92,12 +120,13 @@ impl KeysCommand {
 }
 
 impl KeyStoreArgs {
-    async fn create(self, tenant: TenantId, name: String) -> anyhow::Result<()> {
+    async fn create(self, tenant: TenantId, name: String, grant: Grant) -> anyhow::Result<()> {
         let key = ApiKey::generate()?;
         let record = ApiKeyRecord {
             tenant,
             secret_digest: key.secret.digest(),
             name,
+            grant,
             created_at: SystemTime::now().into(),
             revoked_at: None,
         };
@@ -112,6 +141,8 @@ impl KeyStoreArgs {
                 ("id", made.id.to_string()),
                 ("tenant", made.tenant.to_string()),
                 ("name", made.name.clone()),
+                ("scopes", joined(&made.grant.scopes)),
+                ("models", models(&made.grant)),
                 ("key", secret),
             ]);
             format!("{pairs}\n\nKeep it: it is shown this once.")
@@ -135,13 +166,27 @@ impl KeyStoreArgs {
     }
 }
 
+fn models(grant: &Grant) -> String {
+    if grant.models.is_empty() {
+        return "every one".to_owned();
+    }
+    joined(&grant.models)
+}
+
+fn joined<T: std::fmt::Display>(words: &std::collections::BTreeSet<T>) -> String {
+    let words: Vec<_> = words.iter().map(T::to_string).collect();
+    words.join(",")
+}
+
 fn table(keys: &[Listed]) -> String {
-    let mut table = Table::new(["id", "tenant", "name", "created", "revoked"].map(str::to_owned));
+    let mut table = Table::new(["id", "tenant", "name", "scopes", "models", "created", "revoked"].map(str::to_owned));
     for key in keys {
         table.row([
             key.id.to_string(),
             key.tenant.to_string(),
             key.name.clone(),
+            joined(&key.grant.scopes),
+            models(&key.grant),
             key.created_at.to_string(),
             key.revoked_at.map(|at| at.to_string()).unwrap_or_default(),
         ]);

@@ -3,7 +3,10 @@
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
-use gristmill_broker::{ServerUrl, Store, StoreArgs, StoreError, api_keys::ApiKeyRecord};
+use gristmill_broker::{
+    ServerUrl, Store, StoreArgs, StoreError,
+    api_keys::{ApiKeyRecord, Grant},
+};
 use gristmill_ingest::keys::ApiKey;
 use gristmill_schemas::TenantId;
 
@@ -57,6 +60,7 @@ async fn register(store: &Store, key: &ApiKey) -> Result<Standing, StoreError> {
         tenant: TENANT.parse::<TenantId>().expect("a plain word is a name"),
         secret_digest: key.secret.digest(),
         name: "made by gristmill up".to_owned(),
+        grant: Grant::default(),
         created_at: SystemTime::now().into(),
         revoked_at: None,
     };

@@ -179,6 +179,30 @@ async fn keys(user: &User<'_>) {
         stderr(&ended).contains("(unauthenticated)").then_some(())
     })
     .await;
+    let create = ["keys", "create", "--tenant", "acme", "--scope", "submit"];
+    let limited = user
+        .json(&[&create[..], &["--model", "light", "--model", "minilm"]].concat())
+        .await;
+    assert_eq!(limited["scopes"], serde_json::json!(["submit"]));
+    assert_eq!(limited["models"], serde_json::json!(["light", "minilm"]));
+    let listed = user.succeeds(&["keys", "list"]).await;
+    assert!(
+        listed.contains("light,minilm") && listed.contains("submit,read,operate"),
+        "{listed}"
+    );
+    let key = limited["api_key"].as_str().unwrap();
+    crate::wait::until("the ingest to know what the limited key is for", async || {
+        let ended = user.run(&["dlq", "list", "--api-key", key]).await;
+        stderr(&ended)
+            .contains("(forbidden, field Authorization)")
+            .then_some(())
+    })
+    .await;
+    let unknown = user
+        .run(&["keys", "create", "--tenant", "acme", "--scope", "write"])
+        .await;
+    assert_eq!(unknown.status.code(), Some(64));
+    assert!(stderr(&unknown).contains("expected submit, read or operate"));
     assert_eq!(
         user.fails(&["keys", "revoke", "nobodys"]).await,
         "error: there is no API key nobodys\n"

@@ -18,6 +18,7 @@ use gristmill_schemas::{
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
+    auth::{May, Operate, Read},
     dead_letters::{Listed, RedriveOrder},
     http::{
         App, body,
@@ -26,7 +27,6 @@ use crate::{
         view::{self, JobPath},
     },
     jobs::Standing,
-    keys::Caller,
 };
 
 /// Dead letters of a page whose size nobody has said.
@@ -61,7 +61,7 @@ fn parameters(uri: &Uri) -> Result<Parameters, Refusal> {
 )]
 pub(crate) async fn list(
     State(app): State<App>,
-    caller: Caller,
+    May { caller, .. }: May<Read>,
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response<Body>, Reply> {
@@ -101,7 +101,7 @@ pub(crate) async fn list(
 )]
 pub(crate) async fn read(
     State(app): State<App>,
-    caller: Caller,
+    May { caller, .. }: May<Read>,
     JobPath(id): JobPath,
     headers: HeaderMap,
     uri: Uri,
@@ -151,7 +151,7 @@ pub(crate) async fn read(
 )]
 pub(crate) async fn redrive(
     State(app): State<App>,
-    caller: Caller,
+    May { caller, .. }: May<Operate>,
     JobPath(id): JobPath,
     Extension(trace): Extension<TraceParent>,
     Words(redrive): Words<Redrive>,
@@ -186,7 +186,7 @@ pub(crate) async fn redrive(
 )]
 pub(crate) async fn discard(
     State(app): State<App>,
-    caller: Caller,
+    May { caller, .. }: May<Operate>,
     JobPath(id): JobPath,
 ) -> Result<Response<Body>, Reply> {
     app.dead_letters.discard(&caller.tenant, &id).await?;

@@ -19,6 +19,7 @@ use gristmill_schemas::{
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
+    auth::{May, Read},
     http::{
         App,
         prefer::MAX_WAIT,
@@ -26,7 +27,6 @@ use crate::{
         view::{self, JobPath, Wish},
     },
     jobs::{Jobs, Standing},
-    keys::Caller,
     metrics,
 };
 
@@ -59,7 +59,7 @@ const OUTCOME: &str = "outcome";
 )]
 pub(crate) async fn open(
     State(app): State<App>,
-    caller: Caller,
+    May { caller, .. }: May<Read>,
     JobPath(id): JobPath,
     headers: HeaderMap,
     uri: Uri,

@@ -11,6 +11,7 @@ use gristmill_schemas::{
 };
 
 use crate::{
+    auth::{May, Read, Submit},
     http::{
         App,
         negotiate::{Media, encoded},
@@ -18,7 +19,6 @@ use crate::{
         view::{self, JobPath, Wish},
     },
     jobs::Standing,
-    keys::Caller,
 };
 
 /// Read a job
@@ -42,7 +42,7 @@ use crate::{
 )]
 pub(crate) async fn read(
     State(app): State<App>,
-    caller: Caller,
+    May { caller, .. }: May<Read>,
     JobPath(id): JobPath,
     headers: HeaderMap,
     uri: Uri,
@@ -69,7 +69,7 @@ pub(crate) async fn read(
 )]
 pub(crate) async fn lineage(
     State(app): State<App>,
-    caller: Caller,
+    May { caller, .. }: May<Read>,
     JobPath(id): JobPath,
     headers: HeaderMap,
 ) -> Result<Response<Body>, Reply> {
@@ -97,7 +97,7 @@ pub(crate) async fn lineage(
 )]
 pub(crate) async fn cancel(
     State(app): State<App>,
-    caller: Caller,
+    May { caller, .. }: May<Submit>,
     JobPath(id): JobPath,
     headers: HeaderMap,
 ) -> Result<Response<Body>, Reply> {

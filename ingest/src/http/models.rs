@@ -12,12 +12,12 @@ use gristmill_schemas::{
 };
 
 use crate::{
+    auth::{Call, May},
     http::{
         App, host,
         negotiate::{Media, encoded},
         problem::Reply,
     },
-    keys::Caller,
 };
 
 /// List models
@@ -28,7 +28,11 @@ use crate::{
     tag = "models",
     responses((status = 200, description = "Every model, in short.", body = ModelList)),
 )]
-pub(crate) async fn list(State(app): State<App>, _caller: Caller, headers: HeaderMap) -> Result<Response<Body>, Reply> {
+pub(crate) async fn list(
+    State(app): State<App>,
+    _caller: May<Call>,
+    headers: HeaderMap,
+) -> Result<Response<Body>, Reply> {
     let media = Media::accepted(&headers, &[Media::Json])?;
     Ok(encoded(StatusCode::OK, media, &summaries(&app.catalog)))
 }
@@ -49,7 +53,7 @@ pub(crate) async fn list(State(app): State<App>, _caller: Caller, headers: Heade
 )]
 pub(crate) async fn read(
     State(app): State<App>,
-    _caller: Caller,
+    _caller: May<Call>,
     NamePath(name): NamePath,
     headers: HeaderMap,
 ) -> Result<Response<Body>, Reply> {

@@ -13,6 +13,7 @@ use gristmill_schemas::{
 use serde::Deserialize;
 
 use crate::{
+    auth::{May, Read},
     http::{
         App,
         jobs::no_outcome_yet,
@@ -21,7 +22,6 @@ use crate::{
         view::{self, JobPath},
     },
     jobs::Standing,
-    keys::Caller,
 };
 
 #[derive(Debug, Default, Deserialize)]
@@ -59,7 +59,7 @@ struct RawOutput(Vec<u8>);
 )]
 pub(crate) async fn read(
     State(app): State<App>,
-    caller: Caller,
+    May { caller, .. }: May<Read>,
     JobPath(id): JobPath,
     headers: HeaderMap,
     uri: Uri,

@@ -12,6 +12,7 @@ use gristmill_schemas::{InferRequest, JobState, Refusal, RefusalCode, TraceParen
 use tokio::time::Instant;
 
 use crate::{
+    auth::{May, Submit},
     http::{
         App, body,
         negotiate::{Media, encoded},
@@ -63,7 +64,7 @@ const DECODE_APART_FROM: usize = 128 << 10;
 )]
 pub(crate) async fn submit(
     State(app): State<App>,
-    caller: Caller,
+    May { caller, .. }: May<Submit>,
     Extension(trace): Extension<TraceParent>,
     headers: HeaderMap,
     body: Body,

@@ -3,7 +3,10 @@
 use std::{future::Future, path::Path, time::Duration};
 
 use clap::Parser;
-use gristmill_broker::{Settled, Store, StoreArgs, api_keys::ApiKeyRecord};
+use gristmill_broker::{
+    Settled, Store, StoreArgs,
+    api_keys::{ApiKeyRecord, Grant},
+};
 use gristmill_ingest::{IngestArgs, Listeners, keys::ApiKey};
 use gristmill_schemas::{
     JobId, JobIdKeys, JobResult, Lane, Lineage, Outcome, Retention, Span, TenantId, Timestamp,
@@ -73,7 +76,7 @@ impl Stand {
         })
         .unwrap();
         let key = ApiKey::generate().unwrap();
-        put_key(&store, &key, "acme").await;
+        put_key(&store, &key, ("acme", Grant::default())).await;
         let listeners = Listeners::bind(&args).await.unwrap();
         let url = format!("http://{}", listeners.http.local_addr().unwrap());
         let admin = listeners.admin.as_ref().unwrap().local_addr().unwrap();
@@ -102,8 +105,13 @@ impl Stand {
 
     /// A key of another tenant, known already.
     pub(crate) async fn key_of(&self, tenant: &str) -> ApiKey {
+        self.key_for(tenant, Grant::default()).await
+    }
+
+    /// One that may be used for this alone.
+    pub(crate) async fn key_for(&self, tenant: &str, grant: Grant) -> ApiKey {
         let key = ApiKey::generate().unwrap();
-        put_key(&self.store, &key, tenant).await;
+        put_key(&self.store, &key, (tenant, grant)).await;
         self.until_known(&key.reveal()).await;
         key
     }
@@ -213,11 +221,12 @@ fn arguments(servers: &Pair, dir: &Path, flags: &[&str]) -> IngestArgs {
     Command::parse_from(line.iter().chain(flags)).args
 }
 
-async fn put_key(store: &Store, key: &ApiKey, tenant: &str) {
+async fn put_key(store: &Store, key: &ApiKey, (tenant, grant): (&str, Grant)) {
     let record = ApiKeyRecord {
         tenant: tenant.parse().unwrap(),
         secret_digest: key.secret.digest(),
         name: "test".to_owned(),
+        grant,
         created_at: Timestamp::from_millis(0),
         revoked_at: None,
     };

@@ -18,9 +18,10 @@ use gristmill_schemas::{
     api::{BulkReply, Problem},
     bulk::BulkLine,
 };
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use crate::{
+    auth::{May, Submit},
     http::{App, body, bulk::lines::Lines, problem::Reply},
     keys::Caller,
     metrics,
@@ -59,7 +60,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 )]
 pub(crate) async fn submit(
     State(app): State<App>,
-    caller: Caller,
+    May { caller, .. }: May<Submit>,
     Extension(trace): Extension<TraceParent>,
     headers: HeaderMap,
     body: Body,
@@ -160,10 +161,13 @@ impl Bulk {
         let (app, caller, trace) = (self.app.clone(), self.caller.clone(), self.trace);
         Box::pin(async move {
             let length = line.len();
+            let until = Instant::now() + app.http.body_timeout.as_duration();
             let reply = loop {
                 match submitted(&app, &caller, trace, line.clone()).await {
                     // there is room as soon as what is on its way has arrived
-                    Err(reply) if reply.code() == RefusalCode::Overloaded => tokio::time::sleep(PAUSE).await,
+                    Err(reply) if reply.code() == RefusalCode::Overloaded && Instant::now() < until => {
+                        tokio::time::sleep(PAUSE).await;
+                    }
                     Ok((id, replayed)) => {
                         break BulkReply {
                             index,

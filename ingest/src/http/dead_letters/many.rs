@@ -14,13 +14,13 @@ use gristmill_schemas::{
 
 use super::Words;
 use crate::{
+    auth::{May, Operate},
     dead_letters::RedriveOrder,
     http::{
         App,
         negotiate::{Media, encoded},
         problem::Reply,
     },
-    keys::Caller,
 };
 
 /// Of one call's dead letters, how many are in hand at once.
@@ -39,7 +39,7 @@ const AT_ONCE: usize = 16;
 )]
 pub(crate) async fn redrive(
     State(app): State<App>,
-    caller: Caller,
+    May { caller, .. }: May<Operate>,
     Extension(trace): Extension<TraceParent>,
     Words(many): Words<RedriveMany>,
 ) -> Result<Response<Body>, Reply> {
@@ -78,7 +78,7 @@ pub(crate) async fn redrive(
 )]
 pub(crate) async fn discard(
     State(app): State<App>,
-    caller: Caller,
+    May { caller, .. }: May<Operate>,
     Words(many): Words<DropMany>,
 ) -> Result<Response<Body>, Reply> {
     let many = many.ok_or_else(no_ids)?;
