@@ -131,4 +131,13 @@ mod tests {
             assert!(there, "{target}");
         }
     }
+
+    #[test]
+    fn lines_are_sent_as_lines_and_their_fields_named() {
+        let (_, page) = rendered();
+        let section = page.split("id='schema-BulkLine'").nth(1).unwrap();
+        let section = section.split("</article>").next().unwrap();
+        assert!(section.contains("#schema-InferRequest") && section.contains("<code>idempotency_key</code>"));
+        assert!(page.contains("-T requests.ndjson") && page.matches("-T requests").count() == 1);
+    }
 }

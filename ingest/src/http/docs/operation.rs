@@ -108,10 +108,12 @@ impl Operation<'_> {
         let method = if self.method == "post" { " -X POST" } else { "" };
         let stream = if path.ends_with("/events") { "N" } else { "" };
         let key = "-H \"Authorization: Bearer $GRISTMILL_API_KEY\"";
-        let body = if self.words["requestBody"].is_null() {
-            ""
-        } else {
-            " \\\n  -H 'Content-Type: application/json' -d @request.json"
+        let media = self.words["requestBody"]["content"].as_object();
+        let body = match media.map(|media| media.contains_key("application/json")) {
+            None => "",
+            Some(true) => " \\\n  -H 'Content-Type: application/json' -d @request.json",
+            // -d would take the ends of the lines out
+            Some(false) => " \\\n  -H 'Content-Type: application/x-ndjson' -T requests.ndjson",
         };
         format!("curl -sS{stream}{method} http://{USUAL}{path} \\\n  {key}{body}")
     }

@@ -10,13 +10,21 @@ pub(crate) fn write_all(page: &mut Markup, document: &Value) {
     for (name, schema) in document["components"]["schemas"].as_object().into_iter().flatten() {
         page.raw(&format!("<article id='schema-{0}'><h3>{0}</h3>", escaped(name)));
         page.raw(&prose(schema["description"].as_str().unwrap_or_default()));
-        match schema["properties"].as_object() {
-            Some(fields) => write_fields(page, fields, &schema["required"]),
-            None => page.raw(&format!("<p>{}</p>", link(schema))),
+        match schema["allOf"].as_array() {
+            Some(parts) => parts.iter().for_each(|part| write_one(page, part)),
+            None => write_one(page, schema),
         }
         page.raw("</article>");
     }
     page.raw("</section>");
+}
+
+/// A schema's fields, or in one line what it is.
+fn write_one(page: &mut Markup, schema: &Value) {
+    match schema["properties"].as_object() {
+        Some(fields) => write_fields(page, fields, &schema["required"]),
+        None => page.raw(&format!("<p>{}</p>", link(schema))),
+    }
 }
 
 fn write_fields(page: &mut Markup, fields: &serde_json::Map<String, Value>, required: &Value) {
