@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use gristmill_e2e::Stack;
+use gristmill_e2e::{Client, Stack};
 use gristmill_schemas::{
     JobId, JobState,
     api::{BulkReply, JobView},
 };
-use reqwest::Response;
+use reqwest::{Method, Response};
 
 const LINES: usize = 3000;
 
@@ -21,10 +21,8 @@ fn body() -> String {
     (0..LINES).map(line).collect()
 }
 
-async fn upload(url: &str, key: &str) -> anyhow::Result<Response> {
-    let call = reqwest::Client::new()
-        .post(format!("{url}/v1/jobs/bulk"))
-        .bearer_auth(key);
+async fn upload(client: &Client) -> anyhow::Result<Response> {
+    let call = client.request(Method::POST, "/v1/jobs/bulk");
     let call = call.header("content-type", "application/x-ndjson").body(body());
     Ok(call.send().await?.error_for_status()?)
 }
@@ -42,7 +40,10 @@ async fn upload_that_broke_off_is_sent_again_and_each_line_is_one_job() -> anyho
     let mut stack = Stack::start().await?;
     let _worker = stack.worker("worker", &[]).await?;
     let key = stack.api_key("acme").await?;
-    let (mut told, mut chunks) = (Vec::new(), upload(&stack.url()?, &key).await?.bytes_stream());
+    let (mut told, mut chunks) = (
+        Vec::new(),
+        upload(&Client::new(&stack.url()?, &key)).await?.bytes_stream(),
+    );
     while read(&told).len() < LINES / 10 {
         told.extend(chunks.next().await.expect("it goes on")?);
     }
@@ -55,8 +56,8 @@ async fn upload_that_broke_off_is_sent_again_and_each_line_is_one_job() -> anyho
 
     let other = stack.another_ingest("other").await?;
     stack.until_known(&key, &other).await?;
-    let url = other.at.url.clone().expect("an ingest has a URL");
-    let all = read(&upload(&url, &key).await?.bytes().await?);
+    let client = Client::new(other.at.url.as_deref().expect("an ingest has a URL"), &key);
+    let all = read(&upload(&client).await?.bytes().await?);
     assert!(
         all.iter().all(|reply| reply.id.is_some()),
         "{:?}",
@@ -68,9 +69,8 @@ async fn upload_that_broke_off_is_sent_again_and_each_line_is_one_job() -> anyho
         assert_eq!((before.index, before.id), (after.index, after.id));
         assert!(after.replayed, "{after:?}");
     }
-    let client = gristmill_e2e::Client::new(&url, &key);
     let ends = stream::iter(ids).map(async |id| {
-        let call = client.request(reqwest::Method::GET, &format!("/v1/jobs/{id}?wait=30s"));
+        let call = client.request(Method::GET, &format!("/v1/jobs/{id}?wait=30s"));
         let view: JobView = call.send().await?.error_for_status()?.json().await?;
         anyhow::ensure!(view.status == JobState::Succeeded, "{view:?}");
         Ok(())
