@@ -12,6 +12,7 @@ pub mod dead_letters;
 pub mod delivery;
 pub mod door;
 pub mod durability;
+pub mod events;
 mod hint;
 pub mod idempotency;
 pub mod job_id_keys;
@@ -44,6 +45,7 @@ pub use dead_letters::DeadLetterRecord;
 pub use delivery::Delivery;
 pub use door::{AskError, Asked, Door, DoorClient, ReplyTo};
 pub use durability::{DurabilityArgs, Level, LevelError};
+pub use events::{EventRead, EventWindow};
 pub use idempotency::Begun;
 pub use nats::{Broker, BrokerError, NatsArgs, StreamArgs};
 pub use outcomes::{Ended, Record};
@@ -54,7 +56,7 @@ pub use settle::{Settled, Settlement};
 pub use start::StartError;
 pub use store::{Store, StoreArgs, StoreError};
 pub use tenants::TenantSettings;
-pub use watch::{Expected, Watch};
+pub use watch::{Expected, Follower, Watch};
 
 /// Registers the help texts of this crate's metrics; once a process, after the recorder was installed.
 pub fn describe_metrics() {

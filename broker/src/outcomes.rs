@@ -102,6 +102,22 @@ impl Store {
         Ended::of_fields(self.command(&command).await?)
     }
 
+    /// How jobs ended, in their order; `None` for those without an outcome.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn ended_all(&self, tenant: &TenantId, ids: &[JobId]) -> Result<Vec<Option<Ended>>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut pipeline = redis::Pipeline::with_capacity(ids.len());
+        for id in ids {
+            pipeline.cmd("HMGET").arg(key::job(tenant, id)).arg(&FIELDS[..ENDED]);
+        }
+        let rows: Vec<EndedFields> = self.query(&pipeline).await?;
+        rows.into_iter().map(Ended::of_fields).collect()
+    }
+
     /// A job's terminal state alone; `None` while it has none.
     ///
     /// # Errors

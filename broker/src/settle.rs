@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use gristmill_schemas::{JobState, Lineage, Outcome, TenantId, key};
+use gristmill_schemas::{JobEvent, JobState, Lineage, Outcome, Retention, TenantId, key};
 use gristmill_telemetry::fail_points;
 use redis::{Cmd, FromRedisValue, RedisError, Value};
 
@@ -15,8 +15,8 @@ use crate::{
     store::{Store, StoreError, kept_millis, translate},
 };
 
-/// Outcomes that a bucket's event stream remembers; beyond it a subscriber has to start anew.
-const EVENTS_KEPT: u32 = 10_000;
+/// How long it is remembered since when events are all there: longer than any of them is kept.
+const WINDOW_KEPT: Duration = Retention::MAX.as_duration();
 
 /// An outcome to be committed.
 #[derive(Debug, Clone, Copy)]
@@ -121,12 +121,14 @@ impl Store {
             input,
         } = settlement;
         let id = &outcome.job_id;
-        let mut command = script::SETTLE.call(4);
+        let bucket = id.bucket(key::BUCKETS);
+        let mut command = script::SETTLE.call(5);
         command
             .arg(key::job(tenant, id))
-            .arg(key::events(tenant, id))
-            .arg(key::dead_letters(tenant, id.bucket(key::BUCKETS)))
-            .arg(key::queued(tenant, id.bucket(key::BUCKETS)));
+            .arg(key::events(tenant, bucket))
+            .arg(key::dead_letters(tenant, bucket))
+            .arg(key::queued(tenant, bucket))
+            .arg(key::events_window(tenant, bucket));
         command
             .arg(id.to_string())
             .arg(outcome.state().as_str())
@@ -135,8 +137,8 @@ impl Store {
         command.arg(fence.map(|fence| fence.to_string()).unwrap_or_default());
         command
             .arg(kept_millis(id))
-            .arg(EVENTS_KEPT)
-            .arg(key::hints(tenant, id));
+            .arg(WINDOW_KEPT.as_millis() as u64)
+            .arg(key::hints(tenant, bucket));
         command.arg(match outcome.state() {
             JobState::Failed => input.map_or(0, KeptInput::sequence).to_string(),
             JobState::Queued | JobState::Succeeded | JobState::Expired | JobState::Cancelled => String::new(),
@@ -144,6 +146,8 @@ impl Store {
         let last_moment = within.and_then(|within| Some(self.clock().latest_at(Instant::now())?.plus(within)));
         command.arg(last_moment.map(|at| at.as_micros().to_string()).unwrap_or_default());
         command.arg(Place::of(id).slot).arg(hint::CARRIED);
+        let [_, _, about @ ..] = JobEvent::of(lineage).values();
+        command.arg(&about[..]);
         command
     }
 }

@@ -3,7 +3,10 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU16, Ordering},
+    },
     time::Duration,
 };
 
@@ -19,6 +22,7 @@ use tokio::{
 use crate::{
     api_keys,
     backoff::Backoff,
+    events::Buckets,
     hint::Hint,
     metrics,
     outcomes::Ended,
@@ -55,9 +59,29 @@ struct Waiter {
     ended: OnceLock<Ended>,
 }
 
+/// Whom to wake when any job of a bucket has ended, by the bucket's channel.
+type Following = HashMap<String, Vec<(u8, Arc<Followed>)>>;
+
+/// What has come for one who follows a tenant.
+#[derive(Debug, Default)]
+struct Followed {
+    /// The buckets with news.
+    news: AtomicU16,
+    /// Holds one call that came when nobody listened.
+    woken: Notify,
+}
+
+impl Followed {
+    fn tell(&self, buckets: Buckets) {
+        self.news.fetch_or(buckets.bits(), Ordering::AcqRel);
+        self.woken.notify_one();
+    }
+}
+
 #[derive(Debug)]
 struct Shared {
     waiting: Mutex<Waiting>,
+    following: Mutex<Following>,
     channels: Mutex<Channels>,
     /// Changes whenever the set of confirmed channels does.
     confirmed: watch::Sender<u64>,
@@ -94,6 +118,17 @@ impl Shared {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn following(&self) -> MutexGuard<'_, Following> {
+        self.following.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Any job of a bucket has ended.
+    fn tell_followers(&self, channel: &str) {
+        for (bucket, followed) in self.following().get(channel).into_iter().flatten() {
+            followed.tell(Buckets::one(*bucket));
+        }
+    }
+
     fn wake(&self, hint: &Hint) {
         for waiter in self.waiting().get(&hint.id).into_iter().flatten() {
             if let Some(ended) = &hint.ended {
@@ -123,6 +158,10 @@ impl Shared {
             .values()
             .flatten()
             .for_each(|waiter| waiter.woken.notify_one());
+        self.following()
+            .values()
+            .flatten()
+            .for_each(|(_, followed)| followed.tell(Buckets::ALL));
     }
 }
 
@@ -132,6 +171,7 @@ impl Watch {
     pub fn start(store: &Store, shutdown: &Shutdown) -> Self {
         let shared = Arc::new(Shared {
             waiting: Mutex::default(),
+            following: Mutex::default(),
             channels: Mutex::default(),
             confirmed: watch::Sender::new(0),
             access: watch::Sender::new(0),
@@ -181,15 +221,11 @@ impl Watch {
     /// Begins to wait for the end of a job before it is published: the hint of its end cannot have been before.
     #[must_use]
     pub fn expect(&self, tenant: &TenantId, id: &JobId) -> Expected {
-        let channel = key::hints(tenant, id);
+        let channel = key::hints(tenant, id.bucket(key::BUCKETS));
         let waiter = Arc::new(Waiter::default());
         // first this, then the look at the connection: if that is lost in between, it wakes this one too
         self.shared.waiting().entry(*id).or_default().push(Arc::clone(&waiter));
-        let (is_wanted, is_confirmed) = self.shared.channels().want(&channel);
-        if !is_wanted && !is_confirmed {
-            // the task ends only at shutdown, and then waiting ends by its limit
-            let _ = self.wishes.send(channel.clone());
-        }
+        let is_confirmed = self.want(&channel);
         Expected {
             watch: self.clone(),
             tenant: tenant.clone(),
@@ -198,6 +234,33 @@ impl Watch {
             waiter,
             may_have_ended: !is_confirmed,
         }
+    }
+
+    /// Follows all jobs of a tenant.
+    #[must_use]
+    pub fn follow(&self, tenant: &TenantId) -> Follower {
+        let followed = Arc::new(Followed::default());
+        let channels: Vec<String> = (0..key::BUCKETS).map(|bucket| key::hints(tenant, bucket)).collect();
+        for (bucket, channel) in (0..).zip(&channels) {
+            let entry = (bucket, Arc::clone(&followed));
+            self.shared.following().entry(channel.clone()).or_default().push(entry);
+            self.want(channel);
+        }
+        Follower {
+            watch: self.clone(),
+            channels,
+            followed,
+        }
+    }
+
+    /// Counts one more in who wants a channel; whether it is listened to already.
+    fn want(&self, channel: &str) -> bool {
+        let (is_wanted, is_confirmed) = self.shared.channels().want(channel);
+        if !is_wanted && !is_confirmed {
+            // the task ends only at shutdown, and then waiting ends by its limit
+            let _ = self.wishes.send(channel.to_owned());
+        }
+        is_confirmed
     }
 
     async fn subscribed(&self, channel: &str) {
@@ -294,6 +357,56 @@ impl Drop for Expected {
     }
 }
 
+/// One who follows all jobs of a tenant. Nobody remembers him when he is dropped.
+#[derive(Debug)]
+pub struct Follower {
+    watch: Watch,
+    channels: Vec<String>,
+    followed: Arc<Followed>,
+}
+
+impl Follower {
+    /// Waits until it is listened to the hints of all buckets: nothing that ends after that goes unheard. A store that is away
+    /// is waited for until the limit; whoever looks himself now and then needs no more.
+    pub async fn is_listening(&self, limit: Duration) {
+        let all = async {
+            for channel in &self.channels {
+                self.watch.subscribed(channel).await;
+            }
+        };
+        // without it, news come by looking again
+        let _ = tokio::time::timeout(limit, all).await;
+    }
+
+    /// Waits until jobs have ended, and says in which buckets; after a while it may be in any.
+    pub async fn news(&self) -> Buckets {
+        let told = tokio::time::timeout(LOOK_AGAIN, self.followed.woken.notified()).await;
+        let news = Buckets::from_bits(self.followed.news.swap(0, Ordering::AcqRel));
+        told.map_or(Buckets::ALL, |()| news)
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        let mut following = self.watch.shared.following();
+        for channel in &self.channels {
+            if let Some(followers) = following.get_mut(channel) {
+                followers.retain(|(_, followed)| !Arc::ptr_eq(followed, &self.followed));
+                if followers.is_empty() {
+                    following.remove(channel);
+                }
+            }
+        }
+        drop(following);
+        let mut channels = self.watch.shared.channels();
+        for channel in &self.channels {
+            if let Some(waiters) = channels.wanted.get_mut(channel) {
+                *waiters -= 1;
+            }
+        }
+    }
+}
+
 /// The task that owns the connection.
 struct Listener {
     store: Store,
@@ -359,7 +472,10 @@ impl Listener {
     fn pass_on(&self, hint: &redis::Msg) {
         if hint.get_channel_name() == api_keys::CHANGED {
             self.shared.access.send_modify(|changes| *changes += 1);
-        } else if let Some(hint) = Hint::parse(hint.get_payload_bytes()) {
+            return;
+        }
+        self.shared.tell_followers(hint.get_channel_name());
+        if let Some(hint) = Hint::parse(hint.get_payload_bytes()) {
             self.shared.wake(&hint);
         }
     }

@@ -17,6 +17,7 @@ use crate::{
     config::IngestArgs,
     dead_letters::DeadLetters,
     drain_rate::DrainRates,
+    feed::Feeds,
     http::{self, App, Services},
     job_id_keys,
     jobs::Jobs,
@@ -202,6 +203,11 @@ impl Parts<'_> {
             submitter: submitter.clone(),
             keys: Arc::clone(&keys),
         };
+        let feeds = Feeds {
+            store: store.clone(),
+            watch: watch.clone(),
+            shutdown: shutdown.clone(),
+        };
         let jobs = Jobs {
             store: store.clone(),
             watch,
@@ -214,6 +220,7 @@ impl Parts<'_> {
         App::new(Services {
             submitter,
             jobs,
+            feeds,
             dead_letters,
             ring: KeyRing::default(),
             catalog,

@@ -200,6 +200,16 @@ impl KeyRing {
         }
     }
 
+    /// Whether the caller's key is still valid, with the same grant: asked by whoever serves one for long.
+    #[must_use]
+    pub fn still_knows(&self, caller: &Caller) -> bool {
+        let records = self.0.load();
+        let record = records.as_deref().and_then(|records| records.keys.get(&caller.key));
+        record.is_some_and(|record| {
+            record.revoked_at.is_none() && record.tenant == caller.tenant && record.grant == caller.grant
+        })
+    }
+
     /// Replaces what is known.
     pub fn load(&self, records: Records) {
         self.0.store(Some(Arc::new(records)));

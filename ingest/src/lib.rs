@@ -9,6 +9,8 @@ pub mod auth;
 pub mod config;
 pub mod dead_letters;
 pub mod drain_rate;
+pub mod feed;
+pub mod filter;
 pub mod http;
 pub mod ingest;
 pub mod job_id_keys;

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use crate::{
     datatype::Datatype,
     digest::Digest,
+    event::JobEvent,
     failure::Failure,
     job_id::JobId,
     json::{self, TensorView},
@@ -87,6 +88,72 @@ pub struct JobView {
     pub outputs: Option<Vec<Output>>,
     /// Where its parts are.
     pub links: Links,
+}
+
+/// A job that has ended, in short: in the list of them, and as the data of an event. What a job was for is unknown where it
+/// was ended by its id alone: cancelled, or found past its deadline by a reader.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct JobSummary {
+    /// Its id.
+    #[serde(with = "text")]
+    pub id: JobId,
+    /// How it ended.
+    pub status: JobState,
+    /// The model it was accepted for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelName>,
+    /// And the version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<VersionName>,
+    /// When it was accepted.
+    #[serde(with = "text")]
+    pub created_at: Timestamp,
+    /// When its outcome was stored, to the millisecond.
+    #[serde(with = "text")]
+    pub completed_at: Timestamp,
+    /// Why it failed, if it did. The job tells more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_code: Option<String>,
+    /// The caller's labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+    /// Its outputs, if it has succeeded and they were asked for (`include=outputs`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<Vec<Output>>,
+    /// Where its parts are.
+    pub links: Links,
+}
+
+impl JobSummary {
+    /// Of an event of that time, without outputs.
+    #[must_use]
+    pub fn of(event: &JobEvent, completed_at: Timestamp) -> Self {
+        let (model, version) = event.model.clone().unzip();
+        Self {
+            id: event.id,
+            status: event.state,
+            model,
+            version,
+            created_at: event.id.accepted_at(),
+            completed_at,
+            failure_code: event.code.clone(),
+            metadata: event.metadata.clone(),
+            outputs: None,
+            links: Links::of(&event.id),
+        }
+    }
+}
+
+/// Some of a tenant's jobs that have ended, the newest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct JobPage {
+    /// The jobs. Fewer than asked for, even none, do not mean that there are no more.
+    pub jobs: Vec<JobSummary>,
+    /// Where the next page begins; absent where this was the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// The outputs of a job that has succeeded.

@@ -32,6 +32,14 @@ pub mod field {
     pub const REDRIVEN_AS: &str = "redriven_as";
 }
 
+/// Fields of a bucket's window of events, both Unix milliseconds by the store's clock.
+pub mod window {
+    /// Events from then on have not been trimmed.
+    pub const FROM: &str = "from";
+    /// When the last one was added: where the stream itself is gone, all of them are older than it had to be kept.
+    pub const LAST: &str = "last";
+}
+
 /// `{tenant:bucket}`: everything that must change together carries it.
 fn tag(tenant: &TenantId, bucket: u8) -> String {
     format!("{{{tenant}:{bucket}}}")
@@ -43,10 +51,16 @@ pub fn job(tenant: &TenantId, id: &JobId) -> String {
     format!("gm:{}:job:{id}", tag(tenant, id.bucket(BUCKETS)))
 }
 
-/// The stream of a bucket's outcomes: fields `id` and `state`, in the order of their commits.
+/// The stream of a bucket's ends of jobs, in the order of their commits: what stands in it is [`crate::event`]'s.
 #[must_use]
-pub fn events(tenant: &TenantId, id: &JobId) -> String {
-    format!("gm:{}:events", tag(tenant, id.bucket(BUCKETS)))
+pub fn events(tenant: &TenantId, bucket: u8) -> String {
+    format!("gm:{}:events", tag(tenant, bucket))
+}
+
+/// The hash that tells since when a bucket's events are all there ([`window`]).
+#[must_use]
+pub fn events_window(tenant: &TenantId, bucket: u8) -> String {
+    format!("gm:{}:events-window", tag(tenant, bucket))
 }
 
 /// The sorted set of a bucket's dead letters: ids by when they failed, in microseconds.
@@ -63,8 +77,8 @@ pub fn queued(tenant: &TenantId, bucket: u8) -> String {
 
 /// The channel that hints at outcomes of a bucket; its messages begin with a job's id. A hint may be lost, the hash is the truth.
 #[must_use]
-pub fn hints(tenant: &TenantId, id: &JobId) -> String {
-    format!("gm:{}:hints", tag(tenant, id.bucket(BUCKETS)))
+pub fn hints(tenant: &TenantId, bucket: u8) -> String {
+    format!("gm:{}:hints", tag(tenant, bucket))
 }
 
 /// The record of an idempotency key, which itself is only stored as a digest.

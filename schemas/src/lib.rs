@@ -6,11 +6,13 @@
 pub mod api;
 pub mod bulk;
 pub mod codec;
+pub mod cursor;
 pub mod datatype;
 pub mod dead_letter;
 pub mod digest;
 pub mod durability;
 pub mod envelope;
+pub mod event;
 pub mod failure;
 pub mod infer;
 pub mod job;
@@ -35,10 +37,12 @@ pub mod tensor;
 pub mod time;
 pub mod trace;
 
+pub use cursor::{Cursor, Position};
 pub use datatype::Datatype;
 pub use digest::Digest;
 pub use durability::Durability;
 pub use envelope::Envelope;
+pub use event::JobEvent;
 pub use failure::{Failure, FailureCode};
 pub use infer::InferRequest;
 pub use job::Job;

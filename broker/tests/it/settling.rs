@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt, future::join_all};
-use gristmill_broker::{ClaimRequest, Settled, Settlement, StoreError};
-use gristmill_schemas::{Datatype, JobId, JobResult, JobState, Lineage, Outcome, Tensor, Timestamp, key};
+use gristmill_broker::{ClaimRequest, Settled, Settlement, StoreError, events::Buckets};
+use gristmill_schemas::{
+    Cursor, Datatype, JobEvent, JobId, JobResult, JobState, Lineage, Outcome, Position, Tensor, Timestamp, key,
+};
 use redis::streams::StreamRangeReply;
 
 use crate::{
@@ -215,25 +217,96 @@ async fn commit_leaves_outcome_event_and_hint_and_all_keys_expire() {
     let (tenant, id) = (tenant(), id());
     let client = redis::Client::open(bench.server.url()).unwrap();
     let mut hints = client.get_async_pubsub().await.unwrap();
-    hints.subscribe(key::hints(&tenant, &id)).await.unwrap();
-    settle(&bench, &success(id), None).await.unwrap();
+    hints
+        .subscribe(key::hints(&tenant, id.bucket(key::BUCKETS)))
+        .await
+        .unwrap();
+    let (outcome, mut lineage) = success(id);
+    lineage.metadata = [("run".to_owned(), "7".to_owned())].into();
+    settle(&bench, &(outcome, lineage.clone()), None).await.unwrap();
     let hint = within("the hint", async { hints.on_message().next().await.unwrap() }).await;
     let record = bench.store.read(&tenant, &id).await.unwrap().unwrap();
     let mut told = format!("{id} {} succeeded ", record.ended.committed_at.as_micros()).into_bytes();
     told.extend_from_slice(&record.ended.outcome);
     assert_eq!(hint.get_payload_bytes(), told);
-    let events = key::events(&tenant, &id);
+    let events = key::events(&tenant, id.bucket(key::BUCKETS));
     let stream: StreamRangeReply = bench.ask(&format!("XRANGE {events} - +")).await;
     let [event] = &stream.ids[..] else { panic!("{stream:?}") };
     assert_eq!(event.get::<String>("id"), Some(id.to_string()));
     assert_eq!(event.get::<String>("state").as_deref(), Some("succeeded"));
+    let told = JobEvent::of(&lineage);
+    let fields: Vec<_> = event_fields(event);
+    assert_eq!(JobEvent::from_fields(&fields), Some(told));
     let queued = key::queued(&tenant, id.bucket(key::BUCKETS));
+    let retention = i64::try_from(id.retention().as_duration().as_millis()).unwrap();
     for name in [key::job(&tenant, &id), events, queued] {
         let left: i64 = bench.ask(&format!("PTTL {name}")).await;
-        let retention = i64::try_from(id.retention().as_duration().as_millis()).unwrap();
         assert!(0 < left && left <= retention, "{name}: {left}");
     }
-    assert_eq!(bench.ask::<u64>("DBSIZE").await, 3);
+    // the window is remembered longer, so that nobody takes events that are gone for events that never were
+    let window = key::events_window(&tenant, id.bucket(key::BUCKETS));
+    assert!(bench.ask::<i64>(&format!("PTTL {window}")).await > retention);
+    assert_eq!(bench.ask::<u64>("DBSIZE").await, 4);
+}
+
+fn event_fields(event: &redis::streams::StreamId) -> Vec<(String, String)> {
+    let field = |name: &&str| Some(((*name).to_owned(), event.get::<String>(name)?));
+    gristmill_schemas::event::FIELDS.iter().filter_map(field).collect()
+}
+
+#[tokio::test]
+async fn events_are_trimmed_past_their_retention_and_the_window_says_so() {
+    let bench = StoreBench::start().await;
+    let (tenant, id) = (tenant(), id());
+    let bucket = id.bucket(key::BUCKETS);
+    let events = key::events(&tenant, bucket);
+    let retention = id.retention().as_duration().as_millis() as u64;
+    let (seconds, _): (u64, u64) = bench.ask("TIME").await;
+    let old = (seconds * 1000).saturating_sub(2 * retention);
+    // whole nodes of the stream are trimmed, and one holds 100 entries at most
+    for number in 0..300 {
+        bench
+            .ask::<String>(&format!("XADD {events} {} id x state x", old + number))
+            .await;
+    }
+    settle(&bench, &success(id), None).await.unwrap();
+    let left: u64 = bench.ask(&format!("XLEN {events}")).await;
+    assert!(left <= 101, "{left}");
+    let read = async |millis| {
+        let position = Position { millis, sequence: 0 };
+        let cursor = Cursor([position; key::BUCKETS as usize]);
+        let reads = bench
+            .store
+            .events_after(&tenant, &cursor, Buckets::one(bucket), 1000)
+            .await;
+        reads.unwrap().remove(0)
+    };
+    let gap = read(old)
+        .await
+        .window
+        .gap(Position {
+            millis: old,
+            sequence: 0,
+        })
+        .unwrap();
+    assert!(gap.millis + 1 >= seconds * 1000 - retention, "{gap}");
+    let fresh = Position {
+        millis: gap.millis + 1,
+        sequence: 0,
+    };
+    let fresh_read = read(fresh.millis).await;
+    assert_eq!(fresh_read.window.gap(fresh), None);
+    let ids: Vec<_> = fresh_read
+        .events
+        .iter()
+        .filter_map(|(_, event)| Some(event.as_ref()?.id))
+        .collect();
+    assert_eq!(ids, [id]);
+    // once the stream is gone, whatever came before its last event may be missing
+    bench.ask::<u64>(&format!("DEL {events}")).await;
+    assert!(read(fresh.millis).await.window.gap(fresh).is_some());
+    let end = bench.store.events_end(&tenant).await.unwrap();
+    assert!(end.0.iter().all(|position| position.millis > gap.millis));
 }
 
 #[tokio::test]
@@ -242,7 +315,10 @@ async fn hint_of_a_long_outcome_is_the_id_alone() {
     let (tenant, id) = (tenant(), id());
     let client = redis::Client::open(bench.server.url()).unwrap();
     let mut hints = client.get_async_pubsub().await.unwrap();
-    hints.subscribe(key::hints(&tenant, &id)).await.unwrap();
+    hints
+        .subscribe(key::hints(&tenant, id.bucket(key::BUCKETS)))
+        .await
+        .unwrap();
     let long = Tensor::new("y", Datatype::Uint8, vec![1, 5000], vec![7; 5000]).unwrap();
     let outcome = Outcome::new(id, JobResult::Succeeded(vec![long]));
     let lineage = success(id).1;
@@ -258,7 +334,9 @@ async fn settlement_that_loses_leaves_no_event() {
     settle(&bench, &success(id), None).await.unwrap();
     settle(&bench, &ended(id, JobResult::Cancelled), None).await.unwrap();
     assert_eq!(
-        bench.ask::<u64>(&format!("XLEN {}", key::events(&tenant, &id))).await,
+        bench
+            .ask::<u64>(&format!("XLEN {}", key::events(&tenant, id.bucket(key::BUCKETS))))
+            .await,
         1
     );
 }
@@ -290,7 +368,7 @@ async fn store_without_memory_refuses_whole_and_takes_again_once_there_is_room()
     assert_eq!(bench.store.claim(&[request]).await, Ok(vec![Err(full.clone())]));
     let keys = gristmill_schemas::JobIdKeys::new([(1, [1; 32])].into()).unwrap();
     assert_eq!(bench.store.register_job_id_keys(&keys).await, Err(full));
-    for name in [key::job(&tenant, &id), key::events(&tenant, &id)] {
+    for name in [key::job(&tenant, &id), key::events(&tenant, id.bucket(key::BUCKETS))] {
         assert_eq!(bench.ask::<u64>(&format!("EXISTS {name}")).await, 0, "{name}");
     }
     assert_eq!(bench.store.state(&tenant, &id).await, Ok(None), "reads are answered");

@@ -40,7 +40,7 @@ async fn settle(store: &Store, tenant: &TenantId, id: JobId) {
 
 /// Until somebody listens to the hints of a job.
 async fn subscribed(bench: &StoreBench, tenant: &TenantId, id: &JobId) {
-    let channel = key::hints(tenant, id);
+    let channel = key::hints(tenant, id.bucket(key::BUCKETS));
     until("the subscription", async || {
         let (_, listeners): (String, u64) = bench.ask(&format!("PUBSUB NUMSUB {channel}")).await;
         listeners > 0

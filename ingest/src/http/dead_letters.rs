@@ -13,7 +13,7 @@ use gristmill_broker::{DeadLetterRecord, dead_letters::Place};
 use gristmill_schemas::{
     JobId, Lineage, Refusal, RefusalCode, TraceParent,
     api::{JobView, Links, Output, Problem},
-    dead_letter::{DeadLetter, DeadLetterDetail, DeadLetterPage, MAX_PAGE, Redrive},
+    dead_letter::{DeadLetter, DeadLetterDetail, DeadLetterPage, Redrive},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -23,14 +23,12 @@ use crate::{
     http::{
         App, body,
         negotiate::{Media, encoded},
+        page,
         problem::Reply,
         view::{self, JobPath},
     },
     jobs::Standing,
 };
-
-/// Dead letters of a page whose size nobody has said.
-const USUAL_PAGE: usize = 50;
 
 #[derive(Debug, Default, Deserialize)]
 struct Parameters {
@@ -67,7 +65,7 @@ pub(crate) async fn list(
 ) -> Result<Response<Body>, Reply> {
     let media = Media::accepted(&headers, &[Media::Json])?;
     let parameters = parameters(&uri)?;
-    let limit = parameters.limit.as_deref().map_or(Ok(USUAL_PAGE), page_size)?;
+    let limit = parameters.limit.as_deref().map_or(Ok(page::USUAL), page::size)?;
     let after = parameters.cursor.as_deref().map(place).transpose()?;
     let (listed, next) = app.dead_letters.page(&caller.tenant, after, limit).await?;
     let dead_letters: Result<Vec<DeadLetter>, Refusal> = listed
@@ -216,14 +214,6 @@ impl<T: DeserializeOwned> FromRequest<App> for Words<T> {
     }
 }
 
-fn page_size(text: &str) -> Result<usize, Refusal> {
-    let size = text.parse().ok().filter(|size| (1..=MAX_PAGE).contains(size));
-    size.ok_or_else(|| {
-        let refusal = Refusal::new(RefusalCode::InvalidValue, "a page has a number of dead letters").at("limit");
-        refusal.limit(format_args!("1 to {MAX_PAGE}"))
-    })
-}
-
 /// Opaque to clients.
 fn cursor(place: Place) -> String {
     format!("{}-{}", place.failed_at, place.id)
@@ -237,7 +227,7 @@ fn place(cursor: &str) -> Result<Place, Refusal> {
             id: id.parse().ok()?,
         })
     });
-    place.ok_or_else(|| Refusal::new(RefusalCode::InvalidValue, "the cursor is none of ours").at("cursor"))
+    place.ok_or_else(|| page::foreign_cursor("cursor"))
 }
 
 fn lineage(record: &DeadLetterRecord) -> Result<Lineage, Refusal> {

@@ -5,16 +5,20 @@ mod body;
 mod bulk;
 mod dead_letters;
 mod docs;
-mod events;
+mod follow;
 mod host;
 mod jobs;
+mod list;
 mod models;
 mod negotiate;
 mod openapi;
+mod page;
 mod prefer;
 pub mod problem;
 mod result;
+mod selection;
 mod submit;
+mod subscribe;
 mod view;
 
 use std::{ops::Deref, sync::Arc};
@@ -37,6 +41,7 @@ use crate::{
     admission::Admission,
     config::{HttpArgs, LimitArgs},
     dead_letters::DeadLetters,
+    feed::Feeds,
     jobs::Jobs,
     keys::KeyRing,
     metrics,
@@ -71,6 +76,8 @@ pub struct Services {
     pub submitter: Submitter,
     /// Jobs after that.
     pub jobs: Jobs,
+    /// Their ends as they come, and the list of them.
+    pub feeds: Feeds,
     /// Those that failed.
     pub dead_letters: DeadLetters,
     /// Who may call.
@@ -106,12 +113,13 @@ pub fn router(app: App) -> Router {
 /// The routes that the document describes.
 fn documented() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(openapi::head())
-        .routes(routes!(submit::submit))
+        .routes(routes!(submit::submit, list::list))
         .routes(routes!(bulk::submit))
         .routes(routes!(jobs::read))
         .routes(routes!(result::read))
         .routes(routes!(jobs::lineage))
-        .routes(routes!(events::open))
+        .routes(routes!(follow::open))
+        .routes(routes!(subscribe::open))
         .routes(routes!(jobs::cancel))
         .routes(routes!(dead_letters::list))
         .routes(routes!(dead_letters::read, dead_letters::discard))

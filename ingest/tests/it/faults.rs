@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{
     raw,
-    stand::{Stand, acme, job, problem, until},
+    stand::{Stand, job, problem, until},
 };
 
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn shutdown_answers_those_who_wait_and_ends() {
     // of another bucket, so that its own wait can be told from the stream's
     let awaited = loop {
         let id = stand.submit(&job()).await;
-        if key::hints(&acme(), &id) != key::hints(&acme(), &followed) {
+        if id.bucket(key::BUCKETS) != followed.bucket(key::BUCKETS) {
             break id;
         }
     };

@@ -14,3 +14,4 @@ mod nats_door;
 mod raw;
 mod refusals;
 mod stand;
+mod subscribing;

@@ -157,7 +157,7 @@ impl Stand {
 
     /// Waits until this ingest listens for hints at a job's end, so that somebody waits for it.
     pub(crate) async fn until_awaited(&self, id: &JobId) {
-        let channel = key::hints(&acme(), id);
+        let channel = key::hints(&acme(), id.bucket(key::BUCKETS));
         until("awaited", async || {
             let answer = self.ask_store(&format!("PUBSUB NUMSUB {channel}")).await;
             answer.contains("\r\n:1\r\n")

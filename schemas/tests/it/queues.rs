@@ -54,8 +54,8 @@ proptest! {
         prop_assume!(one != other);
         let id = sample::job_id(random);
         prop_assert_ne!(key::job(&one, &id), key::job(&other, &id));
-        prop_assert_ne!(key::events(&one, &id), key::events(&other, &id));
-        prop_assert_ne!(key::hints(&one, &id), key::hints(&other, &id));
+        prop_assert_ne!(key::events(&one, 3), key::events(&other, 3));
+        prop_assert_ne!(key::hints(&one, 3), key::hints(&other, 3));
         prop_assert_ne!(key::idempotency(&one, "k"), key::idempotency(&other, "k"));
     }
 }
@@ -88,16 +88,20 @@ fn hash_tag(key: &str) -> &str {
 #[test]
 fn keys_of_one_job_share_a_hash_tag() {
     let (tenant, id) = (sample::tenant(), sample::job_id(5));
+    let bucket = id.bucket(key::BUCKETS);
     let keys = [
         key::job(&tenant, &id),
-        key::events(&tenant, &id),
-        key::hints(&tenant, &id),
+        key::events(&tenant, bucket),
+        key::events_window(&tenant, bucket),
+        key::hints(&tenant, bucket),
+        key::queued(&tenant, bucket),
+        key::dead_letters(&tenant, bucket),
     ];
     for key in &keys {
         assert_eq!(hash_tag(key), hash_tag(&keys[0]));
     }
-    assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), 3);
-    assert_eq!(hash_tag(&keys[0]), format!("acme:{}", id.bucket(key::BUCKETS)));
+    assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), 6);
+    assert_eq!(hash_tag(&keys[0]), format!("acme:{bucket}"));
 }
 
 #[test]
