@@ -7,6 +7,7 @@ mod bulk;
 mod dead_letters;
 mod deadlines;
 mod durability;
+mod events;
 mod fairness;
 mod faults;
 mod inject;
