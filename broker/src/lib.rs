@@ -25,6 +25,7 @@ pub mod outcomes;
 pub mod publisher;
 pub mod queue_depth;
 pub mod queued;
+pub mod readers;
 mod script;
 pub mod server_url;
 pub mod settle;

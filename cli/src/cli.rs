@@ -5,7 +5,8 @@ use clap::{Args, Command as Definition, CommandFactory, FromArgMatches, Parser, 
 use crate::{
     commands::{
         dlq::DlqCommand, ingest::IngestCommand, job::JobCommand, keys::KeysCommand, loadtest::LoadtestCommand,
-        models::ModelsCommand, submit::SubmitCommand, tenants::TenantsCommand, worker::WorkerCommand,
+        models::ModelsCommand, readers::ReadersCommand, submit::SubmitCommand, tenants::TenantsCommand,
+        worker::WorkerCommand,
     },
     up::UpCommand,
 };
@@ -39,6 +40,8 @@ pub(crate) enum Command {
     Models(ModelsCommand),
     /// Make, list and revoke API keys (for operators: speaks to the store)
     Keys(KeysCommand),
+    /// Create, list and delete Redis users that read one tenant's outcomes and events (for operators: speaks to the store)
+    Readers(ReadersCommand),
     /// Set and list what holds for single tenants (for operators: speaks to the store)
     Tenants(TenantsCommand),
     /// Put load on a server and count what became of every job
@@ -56,6 +59,7 @@ impl Command {
             Self::Dlq(command) => command.run().await,
             Self::Models(command) => command.run().await,
             Self::Keys(command) => command.run().await,
+            Self::Readers(command) => command.run().await,
             Self::Tenants(command) => command.run().await,
             Self::Loadtest(command) => command.run().await,
         }

@@ -86,3 +86,33 @@ pub fn hints(tenant: &TenantId, bucket: u8) -> String {
 pub fn idempotency(tenant: &TenantId, key: &str) -> String {
     format!("gm:{{{tenant}:idempotency}}:{}", Digest::of(key.as_bytes()).hex())
 }
+
+/// Patterns over all buckets of a tenant, as Redis's ACL and PSUBSCRIBE take them. A tenant's name has no character that
+/// means something in one.
+pub mod pattern {
+    use crate::name::TenantId;
+
+    /// Every job's hash.
+    #[must_use]
+    pub fn jobs(tenant: &TenantId) -> String {
+        format!("gm:{{{tenant}:*}}:job:*")
+    }
+
+    /// Every stream of events.
+    #[must_use]
+    pub fn events(tenant: &TenantId) -> String {
+        format!("gm:{{{tenant}:*}}:events")
+    }
+
+    /// Every window of events.
+    #[must_use]
+    pub fn windows(tenant: &TenantId) -> String {
+        format!("gm:{{{tenant}:*}}:events-window")
+    }
+
+    /// Every channel of hints.
+    #[must_use]
+    pub fn hints(tenant: &TenantId) -> String {
+        format!("gm:{{{tenant}:*}}:hints")
+    }
+}

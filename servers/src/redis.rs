@@ -1,5 +1,6 @@
 //! How redis-server is run: its arguments, and when it is ready. valkey-server takes the same.
 
+use std::fs::File;
 use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ pub type Redis = Server<RedisOptions>;
 pub struct RedisOptions {
     /// The executable.
     pub binary: PathBuf,
-    /// Log, lock, and the append-only file under `appendonlydir/`.
+    /// Log, lock, users (`users.acl`), and the append-only file under `appendonlydir/`.
     pub data_dir: PathBuf,
     /// The port on 127.0.0.1; 0 for a free one.
     pub port: u16,
@@ -72,6 +73,9 @@ impl Recipe for RedisOptions {
             // not everysec: while its fsync is under way, Redis answers first and writes later
             Durability::ProcessCrash => "no",
         };
+        // the server wants it to be there, and writes it anew when users change
+        let users = self.data_dir.join("users.acl");
+        File::options().create(true).append(true).open(&users)?;
         let mut command = Command::new(&self.binary);
         command
             .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
@@ -93,6 +97,8 @@ impl Recipe for RedisOptions {
                 "--maxmemory-policy",
                 "noeviction",
             ])
+            .arg("--aclfile")
+            .arg(users)
             .args(["--daemonize", "no", "--logfile", ""]);
         Ok(command)
     }

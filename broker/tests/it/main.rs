@@ -12,6 +12,7 @@ mod durability;
 mod jobs;
 mod publishing;
 mod queued;
+mod readers;
 mod records;
 mod settling;
 mod store;

@@ -6,6 +6,7 @@ pub(crate) mod job;
 pub(crate) mod keys;
 pub(crate) mod loadtest;
 pub(crate) mod models;
+pub(crate) mod readers;
 pub(crate) mod submit;
 pub(crate) mod tenants;
 pub(crate) mod worker;

@@ -5,7 +5,7 @@
 
 use crate::gristmill::{run, stdout};
 
-const COMMANDS: [&[&str]; 24] = [
+const COMMANDS: [&[&str]; 28] = [
     &[],
     &["up"],
     &["ingest"],
@@ -26,6 +26,10 @@ const COMMANDS: [&[&str]; 24] = [
     &["keys", "create"],
     &["keys", "list"],
     &["keys", "revoke"],
+    &["readers"],
+    &["readers", "create"],
+    &["readers", "list"],
+    &["readers", "delete"],
     &["tenants"],
     &["tenants", "set"],
     &["tenants", "list"],
