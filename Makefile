@@ -4,13 +4,20 @@ CARGO ?= cargo
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test fail-points chaos bench check fmt clippy deny doc probe
+.PHONY: help setup clients demo up test fail-points chaos bench check fmt clippy deny doc probe
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## fetch servers, ONNX Runtime and models into .gristmill/ (a second run fetches nothing)
 	$(PYTHON) tools/setup.py
+
+# into a folder of ours: nothing on the machine changes
+clients: .gristmill/clients/.installed ## fetch clients of others that tests run against Gristmill, into .gristmill/clients
+.gristmill/clients/.installed: tools/clients.txt
+	rm -rf .gristmill/clients
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action ignore --target .gristmill/clients --requirement tools/clients.txt
+	touch $@
 
 demo: setup ## build release, start everything, run real files and sentences through it, stop
 	$(CARGO) build --release --locked -p gristmill-cli
@@ -21,7 +28,7 @@ up: setup ## build release and serve on this machine until Ctrl-C
 	target/release/gristmill up --ready-file .gristmill/ready.json
 
 # all targets at once: binaries that tests start, and one choice of features, so that nothing is built twice
-test: setup fail-points ## every test: 14 faults and the defects on purpose, then unit, against real servers, across processes
+test: setup clients fail-points ## every test: 14 faults and the defects on purpose, then unit, against real servers, across processes
 	$(CARGO) build --locked --workspace --all-targets
 	target/debug/chaos --small --page target/chaos/RELIABILITY.md
 	$(CARGO) test --locked --workspace

@@ -40,7 +40,7 @@ pub(crate) enum Command {
     Models(ModelsCommand),
     /// Make, list and revoke API keys (for operators: speaks to the store)
     Keys(KeysCommand),
-    /// Create, list and delete Redis users that read one tenant's outcomes and events (for operators: speaks to the store)
+    /// Manage Redis users that read one tenant's outcomes (for operators: speaks to the store)
     Readers(ReadersCommand),
     /// Set and list what holds for single tenants (for operators: speaks to the store)
     Tenants(TenantsCommand),
