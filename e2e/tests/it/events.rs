@@ -114,7 +114,7 @@ async fn unlimited(stack: &Stack) -> anyhow::Result<()> {
     Ok(command.exec_async(&mut connection).await?)
 }
 
-/// With a million: `GRISTMILL_EVENTS_JOBS=1000000 cargo test --release -p gristmill-e2e events`.
+/// With a million: `GRISTMILL_EVENTS_JOBS=1000000 cargo test -p gristmill-e2e events`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn listener_that_is_cut_off_ten_times_hears_of_every_job_of_an_upload_once() -> anyhow::Result<()> {
     let jobs = std::env::var("GRISTMILL_EVENTS_JOBS").map_or(Ok(JOBS), |jobs| jobs.parse())?;
