@@ -31,6 +31,8 @@ use crate::{
 
 /// A half-open connection shows no end, so whoever waits looks for himself this often.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// Whoever follows a tenant looks at all its buckets then, which costs more.
+const LOOK_AT_ALL: Duration = Duration::from_secs(15);
 /// The pause before a lost connection is made again.
 const RECONNECT_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
 /// Channels nobody waits on any more are kept this long, since the next job of their tenant is likely near.
@@ -380,7 +382,7 @@ impl Follower {
 
     /// Waits until jobs have ended, and says in which buckets; after a while it may be in any.
     pub async fn news(&self) -> Buckets {
-        let told = tokio::time::timeout(LOOK_AGAIN, self.followed.woken.notified()).await;
+        let told = tokio::time::timeout(LOOK_AT_ALL, self.followed.woken.notified()).await;
         let news = Buckets::from_bits(self.followed.news.swap(0, Ordering::AcqRel));
         told.map_or(Buckets::ALL, |()| news)
     }

@@ -25,6 +25,7 @@ use crate::{
     level_watch::LevelWatch,
     metrics, nats_door,
     position::Positions,
+    queues::Queues,
     reconciler::Reconciler,
     serve,
     store_room::StoreRoom,
@@ -208,6 +209,11 @@ impl Parts<'_> {
             watch: watch.clone(),
             shutdown: shutdown.clone(),
         };
+        let queues = Queues {
+            broker: broker.clone(),
+            store: store.clone(),
+            catalog: Arc::clone(&catalog),
+        };
         let jobs = Jobs {
             store: store.clone(),
             watch,
@@ -221,6 +227,7 @@ impl Parts<'_> {
             submitter,
             jobs,
             feeds,
+            queues,
             dead_letters,
             ring: KeyRing::default(),
             catalog,

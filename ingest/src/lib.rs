@@ -20,6 +20,7 @@ mod level_watch;
 mod metrics;
 mod nats_door;
 pub mod position;
+pub mod queues;
 mod reconciler;
 mod serve;
 pub mod store_room;

@@ -15,6 +15,7 @@ use crate::{
     failure::Failure,
     job_id::JobId,
     json::{self, TensorView},
+    lane::Lane,
     manifest::{Batching, Limits, TensorSpec},
     name::{ModelName, VersionName},
     outcome::JobState,
@@ -154,6 +155,31 @@ pub struct JobPage {
     /// Where the next page begins; absent where this was the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+}
+
+/// What of a tenant's waits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Queues {
+    /// The tenant's jobs that were accepted and have not ended, over all queues. Those accepted in the last moment may be missing.
+    pub jobs: u64,
+    /// The queues, by model and version.
+    pub queues: Vec<QueueView>,
+}
+
+/// One queue.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct QueueView {
+    /// The model.
+    pub model: ModelName,
+    /// Its version.
+    pub version: VersionName,
+    /// The lane.
+    pub lane: Lane,
+    /// Envelopes that wait or are being run, of all tenants of the group. Absent where no worker has served the queue yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub envelopes: Option<u64>,
 }
 
 /// The outputs of a job that has succeeded.

@@ -94,7 +94,8 @@ impl FromStr for Cursor {
             return Err(NotACursor);
         }
         let mut next = || take(&mut bytes).ok_or(NotACursor);
-        let latest = next()?;
+        // behind the last of all positions nothing can be asked for
+        let latest = next().and_then(|latest| if latest < u64::MAX { Ok(latest) } else { Err(NotACursor) })?;
         let mut cursor = Self::default();
         for position in &mut cursor.0 {
             position.millis = latest.checked_sub(next()?).ok_or(NotACursor)?;
@@ -138,7 +139,8 @@ mod tests {
     proptest! {
         #[test]
         fn cursor_is_read_back(positions: [(u64, u64); BUCKETS as usize]) {
-            let cursor = Cursor(positions.map(|(millis, sequence)| Position { millis, sequence }));
+            let position = |(millis, sequence): (u64, u64)| Position { millis: millis.min(u64::MAX - 1), sequence };
+            let cursor = Cursor(positions.map(position));
             prop_assert!(cursor.to_string().len() <= MAX_TEXT);
             prop_assert_eq!(cursor.to_string().parse(), Ok(cursor));
         }
@@ -159,7 +161,12 @@ mod tests {
         };
         let cursor = Cursor(std::array::from_fn(|bucket| near(bucket as u64)));
         assert!(cursor.to_string().len() <= 64, "{cursor}");
-        for wrong in ["", "AQ", "Ag", "AQAA", "a cursor", "\u{e9}"] {
+        let last = Position {
+            millis: u64::MAX,
+            sequence: u64::MAX,
+        };
+        let beyond = Cursor([last; BUCKETS as usize]).to_string();
+        for wrong in [&*beyond, "", "AQ", "Ag", "AQAA", "a cursor", "\u{e9}"] {
             assert_eq!(wrong.parse::<Cursor>(), Err(NotACursor), "{wrong}");
         }
     }

@@ -15,6 +15,7 @@ mod openapi;
 mod page;
 mod prefer;
 pub mod problem;
+mod queues;
 mod result;
 mod selection;
 mod submit;
@@ -45,6 +46,7 @@ use crate::{
     jobs::Jobs,
     keys::KeyRing,
     metrics,
+    queues::Queues,
     submit::Submitter,
     trace,
 };
@@ -78,6 +80,8 @@ pub struct Services {
     pub jobs: Jobs,
     /// Their ends as they come, and the list of them.
     pub feeds: Feeds,
+    /// What waits.
+    pub queues: Queues,
     /// Those that failed.
     pub dead_letters: DeadLetters,
     /// Who may call.
@@ -120,6 +124,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(jobs::lineage))
         .routes(routes!(follow::open))
         .routes(routes!(subscribe::open))
+        .routes(routes!(queues::count))
         .routes(routes!(jobs::cancel))
         .routes(routes!(dead_letters::list))
         .routes(routes!(dead_letters::read, dead_letters::discard))

@@ -74,6 +74,7 @@ fn scopes() -> BTreeMap<(String, String), Option<Scope>> {
         ("post", "/v1/jobs/{id}/cancel", Some(Scope::Submit)),
         ("get", "/v1/jobs", Some(Scope::Read)),
         ("get", "/v1/events", Some(Scope::Read)),
+        ("get", "/v1/queues", Some(Scope::Read)),
         ("get", "/v1/jobs/{id}", Some(Scope::Read)),
         ("get", "/v1/jobs/{id}/result", Some(Scope::Read)),
         ("get", "/v1/jobs/{id}/lineage", Some(Scope::Read)),

@@ -62,5 +62,5 @@ async fn method_that_is_not_allowed_is_told_which_are() {
         .send()
         .await
         .unwrap();
-    assert_eq!(answer.headers()["allow"], "POST");
+    assert_eq!(answer.headers()["allow"], "POST,GET,HEAD");
 }

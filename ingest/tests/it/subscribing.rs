@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::LazyLock, time::Duration};
 use gristmill_broker::{Settled, api_keys::Grant};
 use gristmill_schemas::{
     Digest, JobId, JobIdKeys, JobResult, JobState, Lineage, Outcome, Timestamp,
-    api::{JobPage, JobSummary},
+    api::{JobPage, JobSummary, Queues},
     job_id::{Mint, RANDOM_BYTES},
     key,
     lineage::ModelRecord,
@@ -14,7 +14,7 @@ use gristmill_schemas::{
 use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
 
-use crate::stand::{JOB_ID_KEY, Stand, acme, mint, problem};
+use crate::stand::{JOB_ID_KEY, Stand, acme, job, mint, problem, until};
 
 /// An id that this stand would have signed; the same for the same number.
 fn id(number: u8) -> JobId {
@@ -345,4 +345,30 @@ async fn bad_query_is_refused_by_name() {
     assert_eq!(told["limit"], "16 labels");
     let told = problem(resumed(&stand, "nonsense").send().await.unwrap(), 400, "invalid_value").await;
     assert_eq!(told["field"], "Last-Event-ID");
+}
+
+#[tokio::test]
+async fn queues_tell_how_many_of_the_tenants_jobs_wait_and_where() {
+    let stand = Stand::start().await;
+    let queues = async |key: &str| -> Queues {
+        let call = stand.http.get(format!("{}/v1/queues", stand.url)).bearer_auth(key);
+        call.send().await.unwrap().json().await.unwrap()
+    };
+    let other = stand.key_of("other").await.reveal();
+    let ids = [stand.submit(&job()).await, stand.submit(&job()).await];
+    until("counted", async || queues(&stand.key).await.jobs == 2).await;
+    assert_eq!(queues(&other).await.jobs, 0);
+    stand.settle(ids[0], JobResult::Cancelled).await;
+    let view = queues(&stand.key).await;
+    assert_eq!(view.jobs, 1);
+    let lanes = |model: &str| view.queues.iter().filter(|queue| queue.model.as_str() == model).count();
+    assert!(lanes("identity") == 2 && lanes("minilm") == 2, "{view:?}");
+    // no worker has ever served them here
+    assert!(view.queues.iter().all(|queue| queue.envelopes.is_none()));
+    let grant = Grant {
+        models: ["light".parse().unwrap()].into(),
+        ..Grant::default()
+    };
+    let limited = queues(&stand.key_for("acme", grant).await.reveal()).await;
+    assert_eq!(limited.queues.len(), 2);
 }
