@@ -18,8 +18,8 @@ use crate::{filter::Filter, submit::refuse_store};
 /// Without an event, where the reading has got to is told this often: so that nobody in between thinks the connection dead, and
 /// so that the cursor of a client that hears nothing does not grow too old.
 const TELL_POSITION: Duration = Duration::from_secs(15);
-/// Events of one bucket read at once: with the longest metadata some 70 KiB each.
-const AT_ONCE: usize = 64;
+/// Events of one bucket read at once: of all buckets some 8 MiB, if each has the longest labels that a job may have.
+const AT_ONCE: usize = 16;
 /// Outcomes read at once, each up to the size of a job's outputs.
 const OUTCOMES_AT_ONCE: usize = 8;
 /// The least time between two looks: what comes meanwhile is read together.

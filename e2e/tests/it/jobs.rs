@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use gristmill_e2e::{Stack, wait};
-use gristmill_schemas::{InferRequest, JobState, Span, Tensor};
+use gristmill_schemas::{
+    InferRequest, JobState, Lane, Span, Tensor,
+    api::{JobPage, QueueView, Queues},
+};
 use gristmill_servers::Signal;
 use reqwest::{Method, StatusCode};
 
@@ -47,6 +50,16 @@ async fn a_job_comes_back_as_its_own_answer_by_every_way_of_reading_it() -> anyh
         events.contains("event: outcome") && events.contains("succeeded"),
         "{events}"
     );
+
+    let list = client.request(Method::GET, "/v1/jobs?model=identity&status=succeeded");
+    let page: JobPage = list.send().await?.error_for_status()?.json().await?;
+    let [listed] = &page.jobs[..] else { panic!("{page:?}") };
+    assert_eq!((listed.id, listed.created_at), (ended.id, ended.created_at));
+    let queues = client.request(Method::GET, "/v1/queues");
+    let queues: Queues = queues.send().await?.error_for_status()?.json().await?;
+    let served = |queue: &&QueueView| queue.model.as_str() == "identity" && queue.lane == Lane::Interactive;
+    let served = queues.queues.iter().find(served).unwrap();
+    assert!(served.envelopes.is_some() && queues.jobs == 0, "{queues:?}");
 
     let stranger = stack.client("two").await?;
     for path in ["", "/result", "/lineage", "/events"] {
