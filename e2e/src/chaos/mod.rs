@@ -3,7 +3,7 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `seed`, `question`, `plan` | what is asked, when, by whom: a function of the seed |
-//! | `caller`, `workload`, `history` | clients that do it and write down what they were told |
+//! | `caller`, `subscriber`, `workload`, `history` | clients that do it and write down what they were told |
 //! | `cluster`, `member` | the processes, and one of them over all its lives |
 //! | `fault` | what is done to them, and what proves it |
 //! | `stores`, `secrets`, `checker`, `recovery` | what is left, and whether all promises were kept |
@@ -25,6 +25,7 @@ pub mod row;
 pub mod secrets;
 pub mod seed;
 pub mod stores;
+pub mod subscriber;
 pub mod suite;
 pub mod table;
 pub mod workload;

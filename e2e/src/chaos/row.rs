@@ -20,6 +20,7 @@ use crate::chaos::{
     recovery::{self, Course},
     seed::Seed,
     stores::{self, Stored},
+    subscriber::Subscribers,
     workload::Workload,
 };
 
@@ -110,6 +111,7 @@ async fn attempt(fault: &dyn Fault, jobs: u64, seed: &Seed) -> anyhow::Result<Ro
     let callers = cluster.callers(&history)?;
     let mix = fault.mix(jobs);
     let poison = mix.poison.clone();
+    let subscribers = Subscribers::start(&callers).await.context("subscribing")?;
     let load = Workload::start(callers.clone(), Plan::new(seed.of(0), mix), jobs);
     let clients = (Arc::clone(&load.progress), callers.clone());
     let mut scene = Scene::new(cluster, clients, history.clone(), (jobs, seed.of(1)));
@@ -122,6 +124,7 @@ async fn attempt(fault: &dyn Fault, jobs: u64, seed: &Seed) -> anyhow::Result<Ro
     drain_stream(&scene.cluster, deadline).await?;
     read_back(&callers, &history).await;
     let stored = Stored::read(&scene.cluster.servers.redis.url(), &scene.cluster.servers.nats.url()).await?;
+    let heard = subscribers.finish(stored.events.keys().copied()).await?;
     let proof = fault.proof(&scene).await.context("looking for the proof")?;
     let course = Course {
         began: history.clock_at(Duration::ZERO),
@@ -135,6 +138,7 @@ async fn attempt(fault: &dyn Fault, jobs: u64, seed: &Seed) -> anyhow::Result<Ro
         ops: history.ops(),
         history,
         stored,
+        heard,
         executions: scene.executions.clone(),
         secrets: scene.cluster.leaked_secrets().await?,
         allowance,

@@ -26,6 +26,7 @@ pub(super) fn check(job: &Dossier<'_>, evidence: &Evidence, findings: &mut Findi
     no_late_success(job, evidence, findings);
     prompt_news(job, evidence, findings);
     events_miss_none(job, findings);
+    subscription_tells_once(job, evidence, findings);
 }
 
 fn nothing_lost(job: &Dossier<'_>, findings: &mut Findings) {
@@ -221,6 +222,26 @@ fn no_late_success(job: &Dossier<'_>, evidence: &Evidence, findings: &mut Findin
 }
 
 /// Events are asked for of every job that has ended, last of all.
+fn subscription_tells_once(job: &Dossier<'_>, evidence: &Evidence, findings: &mut Findings) {
+    let heard = evidence.heard.get(&job.id).map_or(&[][..], Vec::as_slice);
+    let told: Vec<JobState> = heard.iter().map(|heard| heard.state).collect();
+    let events = evidence.stored.events.get(&job.id).cloned().unwrap_or_default();
+    if told != events {
+        let what = format!("its events are {events:?}, and its tenant's subscriber was told {told:?}");
+        findings.of(Promise::SubscriptionTellsOnce, job.id, what);
+    }
+    let foreign = heard
+        .iter()
+        .find(|heard| job.tenant.is_some_and(|owner| owner != heard.tenant));
+    if let Some(foreign) = foreign {
+        findings.of(
+            Promise::Isolation,
+            job.id,
+            format!("tenant {} was told of it", foreign.tenant),
+        );
+    }
+}
+
 fn events_miss_none(job: &Dossier<'_>, findings: &mut Findings) {
     let polled = job.endings().any(|sighting| sighting.way == Some(Way::Poll));
     let told = job.endings().any(|sighting| sighting.way == Some(Way::Event));

@@ -18,6 +18,7 @@ pub use dossier::{Dossier, Sighting};
 use crate::chaos::{
     history::{History, Op},
     stores::Stored,
+    subscriber::AllHeard,
 };
 
 /// What is promised.
@@ -55,6 +56,8 @@ pub enum Promise {
     PromptNews,
     /// Whoever follows a job's events, or comes back to them after a cut, is told of its end.
     EventsMissNone,
+    /// Whoever subscribes to a tenant's jobs hears of each end once, however often he breaks off and comes back.
+    SubscriptionTellsOnce,
     /// Nothing is left on the stream once every job has ended.
     NothingLeftOver,
     /// No secret is in any log or metric.
@@ -123,6 +126,8 @@ pub struct Evidence {
     pub ops: Vec<Op>,
     /// What the stores hold.
     pub stored: Stored,
+    /// What subscribers were told.
+    pub heard: AllHeard,
     /// Executions of single jobs that were counted from outside, by nonce.
     pub executions: BTreeMap<u64, u32>,
     /// Secrets that were found, by where.

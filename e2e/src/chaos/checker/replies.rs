@@ -26,6 +26,13 @@ pub(super) fn check(evidence: &Evidence, jobs: &Dossiers<'_>, findings: &mut Fin
     }
     idempotency(evidence, jobs, findings);
     no_ghosts(evidence, jobs, findings);
+    for id in evidence.heard.keys().filter(|id| !jobs.contains_key(id)) {
+        findings.of(
+            Promise::NoGhosts,
+            *id,
+            "a subscriber was told of it, and no store has it",
+        );
+    }
     if evidence.stored.envelopes > 0 {
         let what = format!("{} envelopes are still on the stream", evidence.stored.envelopes);
         findings.general(Promise::NothingLeftOver, what);

@@ -13,6 +13,7 @@ use crate::chaos::{
     plan::TENANTS,
     question,
     stores::{Stored, StoredJob},
+    subscriber::{AllHeard, Heard},
 };
 
 fn seconds(seconds: f64) -> Duration {
@@ -36,6 +37,7 @@ impl Story {
                 history,
                 ops: Vec::new(),
                 stored: Stored::default(),
+                heard: AllHeard::new(),
                 executions: BTreeMap::new(),
                 secrets: Vec::new(),
                 allowance: Allowance::default(),
@@ -105,6 +107,7 @@ impl Story {
             attempts: 0,
         });
         self.evidence.stored.events.insert(id, vec![state]);
+        self.evidence.heard.insert(id, vec![Heard { tenant: 0, state }]);
     }
 
     /// A job that was accepted, ended and read by every way.
@@ -212,6 +215,7 @@ fn outcome_that_was_read_and_is_not_stored_is_found() {
         let id = story.id(1);
         story.evidence.stored.jobs.retain(|job| job.id != id);
         story.evidence.stored.events.remove(&id);
+        story.evidence.heard.remove(&id);
     });
     assert_eq!(found, [Promise::NothingLost]);
 }
@@ -234,6 +238,8 @@ fn second_commit_is_found_by_its_time_and_by_its_event() {
     let twice = found(|story| {
         let id = story.id(1);
         story.evidence.stored.events.insert(id, vec![JobState::Succeeded; 2]);
+        let heard = story.evidence.heard[&id][0];
+        story.evidence.heard.insert(id, vec![heard; 2]);
     });
     assert_eq!(twice, [Promise::OneEnd]);
 }
@@ -257,6 +263,8 @@ fn ghost_is_found() {
             .unwrap()
             .job_id = other;
         story.evidence.stored.events.insert(other, vec![JobState::Succeeded]);
+        let heard = story.evidence.heard.remove(&story.id(5)).unwrap();
+        story.evidence.heard.insert(other, heard);
     });
     assert_eq!(twice, [Promise::NoGhosts]);
 }
@@ -448,6 +456,27 @@ fn events_that_end_without_the_end_are_found() {
         story.op(call, 4.0, End::Info("the stream has ended".to_owned()));
     });
     assert_eq!(found, [Promise::EventsMissNone]);
+}
+
+#[test]
+fn subscription_that_misses_repeats_or_alters_an_end_is_found_and_so_is_a_strangers() {
+    let told = |states: &'static [(usize, JobState)]| {
+        found(|story| {
+            let id = story.id(1);
+            let heard = states.iter().map(|&(tenant, state)| Heard { tenant, state });
+            story.evidence.heard.insert(id, heard.collect());
+        })
+    };
+    assert_eq!(told(&[(0, JobState::Succeeded)]), []);
+    assert_eq!(told(&[]), [Promise::SubscriptionTellsOnce]);
+    assert_eq!(told(&[(0, JobState::Succeeded); 2]), [Promise::SubscriptionTellsOnce]);
+    assert_eq!(told(&[(0, JobState::Expired)]), [Promise::SubscriptionTellsOnce]);
+    assert_eq!(told(&[(1, JobState::Succeeded)]), [Promise::Isolation]);
+    let unknown = found(|story| {
+        let heard = story.evidence.heard[&story.id(1)].clone();
+        story.evidence.heard.insert(story.id(99), heard);
+    });
+    assert_eq!(unknown, [Promise::NoGhosts]);
 }
 
 #[test]
