@@ -21,7 +21,7 @@ import redis
 
 BUCKETS = 16
 BLOCK_MS = 5000
-SETTLED_S = 60
+SETTLED_S = 30
 FORMATS = {
     "BOOL": "?", "UINT8": "B", "UINT16": "H", "UINT32": "I", "UINT64": "Q",
     "INT8": "b", "INT16": "h", "INT32": "i", "INT64": "q", "FP16": "e", "FP32": "f", "FP64": "d",

@@ -10,9 +10,9 @@ use redis::{Cmd, FromRedisValue, Pipeline, Value};
 
 use crate::store::{Store, StoreError, translate};
 
-/// How far before now a position is moved in a bucket where nothing happens, so that it does not leave the window. As far as
-/// the store's clock may be set back without an event being passed by.
-const SETTLED: Duration = Duration::from_secs(60);
+/// How far before now a position is moved in a bucket where nothing happens, so that it does not leave the window: half of the
+/// shortest retention, and as far as the store's clock may be set back without an event being passed by.
+const SETTLED: Duration = Duration::from_secs(30);
 
 /// Some of a tenant's buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

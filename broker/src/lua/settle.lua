@@ -1,7 +1,8 @@
 -- Ends a job, if it has not ended: state, outcome, lineage, event and hint in one step, and for a failure its dead letter.
 -- KEYS: job, events, dead letters, jobs without an end, the window of events. ARGV: id, state, outcome, lineage,
--- fence ('' = any attempt may), retention in ms, how long the window is remembered in ms, hints, where a failed job's inputs are kept ('' = this is no failure), the last moment in us ('' = any time),
--- the minute of its deadline, by which jobs without an end are counted, the longest outcome that the hint carries,
+-- fence ('' = any attempt may), retention in ms, how long the window is remembered in ms, hints,
+-- where a failed job's inputs are kept ('' = this is no failure), the last moment in us ('' = any time), the minute
+-- of its deadline, by which jobs without an end are counted, the longest outcome that the hint carries,
 -- model, version, failure code, metadata as JSON (each '' where there is none)
 local ended = redis.call('HGET', KEYS[1], 'state')
 if ended then return ended end

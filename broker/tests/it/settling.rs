@@ -5,7 +5,8 @@ use std::time::Duration;
 use futures_util::{StreamExt, future::join_all};
 use gristmill_broker::{ClaimRequest, Settled, Settlement, StoreError, events::Buckets};
 use gristmill_schemas::{
-    Cursor, Datatype, JobEvent, JobId, JobResult, JobState, Lineage, Outcome, Position, Tensor, Timestamp, key,
+    Cursor, Datatype, JobEvent, JobId, JobResult, JobState, Lineage, Outcome, Position, Retention, Tensor, Timestamp,
+    key,
 };
 use redis::streams::StreamRangeReply;
 
@@ -307,6 +308,32 @@ async fn events_are_trimmed_past_their_retention_and_the_window_says_so() {
     assert!(read(fresh.millis).await.window.gap(fresh).is_some());
     let end = bench.store.events_end(&tenant).await.unwrap();
     assert!(end.0.iter().all(|position| position.millis > gap.millis));
+}
+
+#[tokio::test]
+async fn listener_where_nothing_came_is_in_the_window_of_the_shortest_retention() {
+    let bench = StoreBench::start().await;
+    let (tenant, id) = (tenant(), id());
+    let bucket = id.bucket(key::BUCKETS);
+    let silent = bench.store.events_end(&tenant).await.unwrap();
+    let kept = Retention::from_minutes(1).unwrap().as_duration().as_millis() as u64;
+    // as a commit leaves it that comes a quarter of a minute later, when the listener looks again at the latest
+    let (seconds, _): (u64, u64) = bench.ask("TIME").await;
+    let from = (seconds + 15) * 1000 - kept;
+    let window = key::events_window(&tenant, bucket);
+    bench
+        .ask::<u64>(&format!("HSET {window} from {from} last {}", from + kept))
+        .await;
+    bench
+        .ask::<String>(&format!("XADD {} * id x state x", key::events(&tenant, bucket)))
+        .await;
+    let read = bench
+        .store
+        .events_after(&tenant, &silent, Buckets::one(bucket), 10)
+        .await
+        .unwrap()
+        .remove(0);
+    assert_eq!(read.window.gap(silent.0[usize::from(bucket)]), None);
 }
 
 #[tokio::test]
