@@ -1,12 +1,13 @@
 //! Waiting for outcomes without polling: subscribe to the bucket's hints, read, wait, and read again. A hint that is lost
 //! with its connection is made up for by reading after the next one is made.
 
+mod follower;
+
+pub use follower::Follower;
+
 use std::{
     collections::{HashMap, HashSet},
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicU16, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -19,10 +20,10 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+use self::follower::Following;
 use crate::{
     api_keys,
     backoff::Backoff,
-    events::Buckets,
     hint::Hint,
     metrics,
     outcomes::Ended,
@@ -31,8 +32,6 @@ use crate::{
 
 /// A half-open connection shows no end, so whoever waits looks for himself this often.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
-/// Whoever follows a tenant looks at all its buckets then, which costs more.
-const LOOK_AT_ALL: Duration = Duration::from_secs(15);
 /// The pause before a lost connection is made again.
 const RECONNECT_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
 /// Channels nobody waits on any more are kept this long, since the next job of their tenant is likely near.
@@ -61,29 +60,10 @@ struct Waiter {
     ended: OnceLock<Ended>,
 }
 
-/// Whom to wake when any job of a bucket has ended, by the bucket's channel.
-type Following = HashMap<String, Vec<(u8, Arc<Followed>)>>;
-
-/// What has come for one who follows a tenant.
-#[derive(Debug, Default)]
-struct Followed {
-    /// The buckets with news.
-    news: AtomicU16,
-    /// Holds one call that came when nobody listened.
-    woken: Notify,
-}
-
-impl Followed {
-    fn tell(&self, buckets: Buckets) {
-        self.news.fetch_or(buckets.bits(), Ordering::AcqRel);
-        self.woken.notify_one();
-    }
-}
-
 #[derive(Debug)]
 struct Shared {
     waiting: Mutex<Waiting>,
-    following: Mutex<Following>,
+    following: Following,
     channels: Mutex<Channels>,
     /// Changes whenever the set of confirmed channels does.
     confirmed: watch::Sender<u64>,
@@ -109,6 +89,13 @@ impl Channels {
         self.wanted.insert(channel.to_owned(), 1);
         (false, is_confirmed)
     }
+
+    /// Counts one waiter out.
+    fn forgo(&mut self, channel: &str) {
+        if let Some(waiters) = self.wanted.get_mut(channel) {
+            *waiters -= 1;
+        }
+    }
 }
 
 impl Shared {
@@ -118,17 +105,6 @@ impl Shared {
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn following(&self) -> MutexGuard<'_, Following> {
-        self.following.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Any job of a bucket has ended.
-    fn tell_followers(&self, channel: &str) {
-        for (bucket, followed) in self.following().get(channel).into_iter().flatten() {
-            followed.tell(Buckets::one(*bucket));
-        }
     }
 
     fn wake(&self, hint: &Hint) {
@@ -160,10 +136,7 @@ impl Shared {
             .values()
             .flatten()
             .for_each(|waiter| waiter.woken.notify_one());
-        self.following()
-            .values()
-            .flatten()
-            .for_each(|(_, followed)| followed.tell(Buckets::ALL));
+        self.following.tell_all();
     }
 }
 
@@ -173,7 +146,7 @@ impl Watch {
     pub fn start(store: &Store, shutdown: &Shutdown) -> Self {
         let shared = Arc::new(Shared {
             waiting: Mutex::default(),
-            following: Mutex::default(),
+            following: Following::default(),
             channels: Mutex::default(),
             confirmed: watch::Sender::new(0),
             access: watch::Sender::new(0),
@@ -235,23 +208,6 @@ impl Watch {
             channel,
             waiter,
             may_have_ended: !is_confirmed,
-        }
-    }
-
-    /// Follows all jobs of a tenant.
-    #[must_use]
-    pub fn follow(&self, tenant: &TenantId) -> Follower {
-        let followed = Arc::new(Followed::default());
-        let channels: Vec<String> = (0..key::BUCKETS).map(|bucket| key::hints(tenant, bucket)).collect();
-        for (bucket, channel) in (0..).zip(&channels) {
-            let entry = (bucket, Arc::clone(&followed));
-            self.shared.following().entry(channel.clone()).or_default().push(entry);
-            self.want(channel);
-        }
-        Follower {
-            watch: self.clone(),
-            channels,
-            followed,
         }
     }
 
@@ -353,59 +309,7 @@ impl Drop for Expected {
             }
         }
         drop(waiting);
-        if let Some(waiters) = self.watch.shared.channels().wanted.get_mut(&self.channel) {
-            *waiters -= 1;
-        }
-    }
-}
-
-/// One who follows all jobs of a tenant. Nobody remembers him when he is dropped.
-#[derive(Debug)]
-pub struct Follower {
-    watch: Watch,
-    channels: Vec<String>,
-    followed: Arc<Followed>,
-}
-
-impl Follower {
-    /// Waits until it is listened to the hints of all buckets: nothing that ends after that goes unheard. A store that is away
-    /// is waited for until the limit; whoever looks himself now and then needs no more.
-    pub async fn is_listening(&self, limit: Duration) {
-        let all = async {
-            for channel in &self.channels {
-                self.watch.subscribed(channel).await;
-            }
-        };
-        // without it, news come by looking again
-        let _ = tokio::time::timeout(limit, all).await;
-    }
-
-    /// Waits until jobs have ended, and says in which buckets; after a while it may be in any.
-    pub async fn news(&self) -> Buckets {
-        let told = tokio::time::timeout(LOOK_AT_ALL, self.followed.woken.notified()).await;
-        let news = Buckets::from_bits(self.followed.news.swap(0, Ordering::AcqRel));
-        told.map_or(Buckets::ALL, |()| news)
-    }
-}
-
-impl Drop for Follower {
-    fn drop(&mut self) {
-        let mut following = self.watch.shared.following();
-        for channel in &self.channels {
-            if let Some(followers) = following.get_mut(channel) {
-                followers.retain(|(_, followed)| !Arc::ptr_eq(followed, &self.followed));
-                if followers.is_empty() {
-                    following.remove(channel);
-                }
-            }
-        }
-        drop(following);
-        let mut channels = self.watch.shared.channels();
-        for channel in &self.channels {
-            if let Some(waiters) = channels.wanted.get_mut(channel) {
-                *waiters -= 1;
-            }
-        }
+        self.watch.shared.channels().forgo(&self.channel);
     }
 }
 
@@ -476,7 +380,7 @@ impl Listener {
             self.shared.access.send_modify(|changes| *changes += 1);
             return;
         }
-        self.shared.tell_followers(hint.get_channel_name());
+        self.shared.following.tell(hint.get_channel_name());
         if let Some(hint) = Hint::parse(hint.get_payload_bytes()) {
             self.shared.wake(&hint);
         }

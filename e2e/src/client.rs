@@ -1,13 +1,19 @@
 //! A client of the HTTP door that a test can hold to every word.
 
+use std::time::Duration;
+
 use anyhow::{Context, ensure};
+use futures_util::StreamExt;
 use gristmill_schemas::{
     InferRequest, JobState, Lineage, Tensor,
     api::{JobView, ResultView},
 };
 use reqwest::{Method, RequestBuilder, Response};
+use tokio::time::timeout;
 
 const MSGPACK: &str = "application/msgpack";
+/// What is told at once is there long before.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One tenant's client.
 #[derive(Debug, Clone)]
@@ -101,6 +107,23 @@ impl Client {
             .await?;
         let text = reply.error_for_status()?.text().await?;
         serde_json::from_str(&text).with_context(|| format!("lineage: {text}"))
+    }
+
+    /// The cursor of now: the first thing that the stream of all ends tells.
+    ///
+    /// # Errors
+    /// The stream tells nothing.
+    pub async fn cursor(&self) -> anyhow::Result<String> {
+        let opened = self
+            .request(Method::GET, "/v1/events")
+            .send()
+            .await?
+            .error_for_status()?;
+        let mut pieces = opened.bytes_stream();
+        let first = timeout(PATIENCE, pieces.next()).await?.context("a first event")??;
+        let text = std::str::from_utf8(&first)?;
+        let id = text.lines().find_map(|line| line.strip_prefix("id: "));
+        Ok(id.with_context(|| text.to_owned())?.to_owned())
     }
 
     /// Submits a job and returns its outputs.

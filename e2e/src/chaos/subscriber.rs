@@ -19,7 +19,7 @@ use tokio::{
 
 use crate::{Client, chaos::caller::Caller};
 
-/// A stream that is silent for longer has lost its server: it tells its cursor more often.
+/// Where no job has ended for so long, the stream may have lost its server: he comes back.
 const SILENCE: Duration = Duration::from_secs(20);
 /// After so many jobs he breaks off, in the middle of what is sent.
 const STAY: usize = 97;
@@ -63,7 +63,7 @@ impl Subscribers {
             let subscriber = Subscriber {
                 tenant: caller.tenant,
                 doors: caller.doors.clone(),
-                cursor: beginning(&caller.doors[0]).await?,
+                cursor: caller.doors[0].cursor().await?,
                 heard: Arc::clone(&all.heard),
                 resets: Arc::clone(&all.resets),
             };
@@ -118,7 +118,7 @@ impl Subscriber {
 
     /// Listens for a while.
     async fn listen(&mut self, door: &Client) -> anyhow::Result<()> {
-        let mut events = open(door, Some(&self.cursor)).await?.bytes_stream().eventsource();
+        let mut events = open(door, &self.cursor).await?.bytes_stream().eventsource();
         for _ in 0..STAY {
             let event = timeout(SILENCE, events.next())
                 .await?
@@ -145,19 +145,7 @@ impl Subscriber {
     }
 }
 
-async fn open(door: &Client, cursor: Option<&str>) -> anyhow::Result<Response> {
-    let mut call = door.request(Method::GET, "/v1/events");
-    if let Some(cursor) = cursor {
-        call = call.header("Last-Event-ID", cursor);
-    }
+async fn open(door: &Client, cursor: &str) -> anyhow::Result<Response> {
+    let call = door.request(Method::GET, "/v1/events").header("Last-Event-ID", cursor);
     Ok(timeout(SILENCE, call.send()).await??.error_for_status()?)
-}
-
-/// The cursor of now: the first thing that a stream tells.
-async fn beginning(door: &Client) -> anyhow::Result<String> {
-    let mut pieces = open(door, None).await?.bytes_stream();
-    let first = timeout(SILENCE, pieces.next()).await?.context("a first event")??;
-    let text = std::str::from_utf8(&first)?;
-    let id = text.lines().find_map(|line| line.strip_prefix("id: "));
-    Ok(id.with_context(|| text.to_owned())?.to_owned())
 }

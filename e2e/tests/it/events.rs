@@ -92,20 +92,6 @@ impl Listener {
     }
 }
 
-/// The cursor of now.
-async fn now(client: &Client) -> anyhow::Result<String> {
-    let answer = client
-        .request(Method::GET, "/v1/events")
-        .send()
-        .await?
-        .error_for_status()?;
-    let mut pieces = answer.bytes_stream();
-    let first = pieces.next().await.context("a first event")??;
-    let text = std::str::from_utf8(&first)?;
-    let id = text.lines().find_map(|line| line.strip_prefix("id: "));
-    Ok(id.with_context(|| text.to_owned())?.to_owned())
-}
-
 /// A million outcomes take more than a test's store has.
 async fn unlimited(stack: &Stack) -> anyhow::Result<()> {
     let client = redis::Client::open(stack.servers.redis.url())?;
@@ -128,7 +114,7 @@ async fn listener_that_is_cut_off_ten_times_hears_of_every_job_of_an_upload_once
         Client::new(other.at.url.as_deref().context("an ingest has a URL")?, &key),
     ];
     unlimited(&stack).await?;
-    let cursor = now(&doors[0]).await?;
+    let cursor = doors[0].cursor().await?;
     let uploading = tokio::spawn(upload(doors[0].clone(), jobs));
     let mut listener = Listener {
         heard: HashSet::new(),

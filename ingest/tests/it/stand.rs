@@ -26,7 +26,7 @@ use tokio::{
 };
 
 /// Bounds every wait of these tests; reaching it is a failure.
-const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The key that signs ids here.
 pub(crate) const JOB_ID_KEY: [u8; 32] = [7; 32];

@@ -14,7 +14,7 @@ use gristmill_schemas::{
 use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
 
-use crate::stand::{JOB_ID_KEY, Stand, acme, job, mint, problem, until};
+use crate::stand::{DEADLINE, JOB_ID_KEY, Stand, acme, job, mint, problem, until};
 
 /// An id that this stand would have signed; the same for the same number.
 fn id(number: u8) -> JobId {
@@ -72,7 +72,7 @@ impl Listener {
     /// The next block; `None` at the end.
     async fn block(&mut self) -> Option<Heard> {
         while !self.text.contains("\n\n") {
-            let chunk = tokio::time::timeout(Duration::from_secs(60), self.answer.chunk());
+            let chunk = tokio::time::timeout(DEADLINE, self.answer.chunk());
             self.text
                 .push_str(std::str::from_utf8(&chunk.await.expect("in time").unwrap()?).unwrap());
         }
@@ -92,14 +92,18 @@ impl Listener {
         Some(heard)
     }
 
-    /// The next event that is more than an id.
+    /// The next event that is more than an id: those come for ever, so that the wait has its own bound.
     async fn event(&mut self) -> Heard {
-        loop {
-            let heard = self.block().await.expect("the stream goes on");
-            if !heard.0.is_empty() {
-                return heard;
+        let event = async {
+            loop {
+                let heard = self.block().await.expect("the stream goes on");
+                if !heard.0.is_empty() {
+                    return heard;
+                }
             }
-        }
+        };
+        let event = tokio::time::timeout(DEADLINE, event).await;
+        event.expect("an event in time")
     }
 
     async fn outcome(&mut self) -> JobSummary {
@@ -227,6 +231,36 @@ async fn cursor_from_before_the_window_is_told_by_a_reset_and_what_is_kept_follo
     // the cursor of the reset itself is sound
     let mut again = Listener::open(resumed(&stand, &resumable)).await;
     assert_eq!(again.outcome().await.id, kept);
+}
+
+/// What is read at once is less than this, and all of it is older than where a silent bucket's position is moved to.
+#[tokio::test]
+async fn old_events_are_all_told_however_many_a_bucket_has() {
+    let stand = Stand::start().await;
+    let ids: Vec<JobId> = (0..100).map(|number| id(number % 2)).collect();
+    let now = Timestamp::from(std::time::SystemTime::now()).as_millis();
+    for (number, id) in (0..).zip(&ids) {
+        let events = key::events(&acme(), id.bucket(key::BUCKETS));
+        let at = now - 600_000 + number;
+        let add = format!("XADD {events} {at} id {id} state expired");
+        assert!(stand.ask_store(&add).await.starts_with('$'), "{add}");
+    }
+    let mut listener = Listener::open(stand.get("/v1/events?since=1h")).await;
+    for number in 0..50 {
+        // two buckets in turn, each in its own order; resumed in the middle of what was read at once
+        if number == 20 {
+            let cursor = listener.last_id.clone();
+            listener = Listener::open(resumed(&stand, &cursor)).await;
+        }
+        let pair = [listener.outcome().await, listener.outcome().await];
+        assert!(pair.iter().all(|job| job.status == JobState::Expired));
+    }
+    end(&stand, id(9), "light", "1").await;
+    assert_eq!(
+        listener.outcome().await.id,
+        id(9),
+        "nothing is left, and nothing came twice"
+    );
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Hundreds of event streams whose clients read nothing: they hold their places, and hold up nobody else.
+//! Hundreds of event streams, of single jobs and of whole tenants, whose clients read nothing: they hold their places, and hold up nobody else.
 
 use std::time::Duration;
 
@@ -42,7 +42,11 @@ impl Fault for SlowReaders {
             for reader in 0..READERS {
                 let (tenant, id) = jobs[reader % jobs.len().min(50)];
                 let door = &scene.callers[tenant].doors[reader % 2];
-                readers.push(open(door.address()?, &door.authorization(), &id.to_string()).await?);
+                let path = match reader % 4 {
+                    0 => "/v1/events?since=1h&include=outputs".to_owned(),
+                    _ => format!("/v1/jobs/{id}/events?include=outputs"),
+                };
+                readers.push(open(door.address()?, &door.authorization(), &path).await?);
                 scene.injected();
             }
             sleep(STAY).await;
@@ -63,12 +67,10 @@ impl Fault for SlowReaders {
     }
 }
 
-/// Asks for a job's events and reads nothing of them.
-async fn open(address: &str, authorization: &str, id: &str) -> anyhow::Result<TcpStream> {
+/// Asks for events and reads nothing of them.
+async fn open(address: &str, authorization: &str, path: &str) -> anyhow::Result<TcpStream> {
     let mut connection = TcpStream::connect(address).await.context("a reader's connection")?;
-    let head = format!(
-        "GET /v1/jobs/{id}/events?include=outputs HTTP/1.1\r\nhost: {address}\r\nauthorization: {authorization}\r\n\r\n"
-    );
+    let head = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: {authorization}\r\n\r\n");
     connection.write_all(head.as_bytes()).await?;
     Ok(connection)
 }
