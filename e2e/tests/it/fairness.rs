@@ -139,7 +139,7 @@ async fn a_deep_backlog_goes_before_a_job_of_its_own_group() -> anyhow::Result<(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_batch_lane_never_gets_below_a_tenth_while_interactive_is_saturated() -> anyhow::Result<()> {
-    // the batch lane's turn comes after nine full batches; as much again for what was fetched before its first envelope came
+    // the batch lane's turn comes after nine full batches
     const TURN: usize = 9 * BATCH;
     let stack = Stack::start().await?;
     let client = stack.client("lanes").await?;
@@ -158,14 +158,18 @@ async fn the_batch_lane_never_gets_below_a_tenth_while_interactive_is_saturated(
         order.extend(began.into_iter().map(|at| (at, lane)));
     }
     order.sort_unstable();
+    // how many went before its first envelope was at the worker is a matter of the worker's start
+    let first = order.iter().position(|(_, lane)| *lane == Lane::Batch);
+    let first = first.filter(|first| *first < interactive.len());
+    let first = first.expect("the batch lane begins while interactive jobs wait");
     let (mut of_interactive, mut of_batch) = (0, 0);
-    for (_, lane) in order {
+    for (_, lane) in order.split_off(first) {
         match lane {
             Lane::Interactive => of_interactive += 1,
             Lane::Batch => of_batch += 1,
         }
         assert!(
-            of_batch == batch.len() || of_interactive <= 9 * of_batch + 2 * TURN,
+            of_batch == batch.len() || of_interactive <= 9 * of_batch + TURN,
             "{of_batch} of the batch lane after {of_interactive} interactive ones"
         );
     }
