@@ -14,6 +14,9 @@ use tokio::net::TcpStream;
 use crate::ports::free_port;
 use crate::server::{Recipe, Server};
 
+/// The file in its folder where it keeps its users.
+const USERS: &str = "users.acl";
+
 /// A redis-server with an append-only file.
 pub type Redis = Server<RedisOptions>;
 
@@ -74,8 +77,10 @@ impl Recipe for RedisOptions {
             Durability::ProcessCrash => "no",
         };
         // the server wants it to be there, and writes it anew when users change
-        let users = self.data_dir.join("users.acl");
-        File::options().create(true).append(true).open(&users)?;
+        File::options()
+            .create(true)
+            .append(true)
+            .open(self.data_dir.join(USERS))?;
         let mut command = Command::new(&self.binary);
         command
             .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
@@ -97,8 +102,8 @@ impl Recipe for RedisOptions {
                 "--maxmemory-policy",
                 "noeviction",
             ])
-            .arg("--aclfile")
-            .arg(users)
+            // it has gone into its folder by the time it reads this
+            .args(["--aclfile", USERS])
             .args(["--daemonize", "no", "--logfile", ""]);
         Ok(command)
     }

@@ -48,10 +48,21 @@ pub(crate) struct Instance {
     dir: PathBuf,
 }
 
+/// The way from the repository's root to a folder.
+fn from_repository(dir: &Path) -> PathBuf {
+    let up = gristmill::repository()
+        .components()
+        .skip(1)
+        .map(|_| "..")
+        .collect::<PathBuf>();
+    up.join(dir.strip_prefix("/").unwrap())
+}
+
 impl Instance {
     /// Starts one on free ports with one worker, which serves the model `identity` alone.
     pub(crate) async fn start(dir: &Path, more: &[&str]) -> Self {
-        let (data_dir, ready_file) = (dir.join("data"), dir.join("ready.json"));
+        // relative, as the default is
+        let (data_dir, ready_file) = (from_repository(dir).join("data"), dir.join("ready.json"));
         let mut command = gristmill::command(&["up", "--port", "0", "--workers", "1"]);
         command
             .arg("--data-dir")
