@@ -3,7 +3,8 @@
 //!
 //! Written for clients as opaque text: base64url (RFC 4648 section 5, no padding) of one byte for the version, then numbers as
 //! LEB128: the latest of all positions' milliseconds, and for each bucket how many milliseconds before that it stands, and its
-//! sequence. So a busy tenant's cursor, whose positions lie close together, is short.
+//! sequence and one, where the last of all sequences is 0. So a cursor is short whose positions lie close together, or stand
+//! before a millisecond.
 
 use std::{fmt, str::FromStr};
 
@@ -75,7 +76,7 @@ impl fmt::Display for Cursor {
         put(&mut bytes, latest);
         for position in self.0 {
             put(&mut bytes, latest - position.millis);
-            put(&mut bytes, position.sequence);
+            put(&mut bytes, position.sequence.wrapping_add(1));
         }
         f.write_str(&BASE64URL_NOPAD.encode(&bytes))
     }
@@ -99,7 +100,7 @@ impl FromStr for Cursor {
         let mut cursor = Self::default();
         for position in &mut cursor.0 {
             position.millis = latest.checked_sub(next()?).ok_or(NotACursor)?;
-            position.sequence = next()?;
+            position.sequence = next()?.wrapping_sub(1);
         }
         bytes.next().is_none().then_some(cursor).ok_or(NotACursor)
     }
@@ -161,6 +162,10 @@ mod tests {
         };
         let cursor = Cursor(std::array::from_fn(|bucket| near(bucket as u64)));
         assert!(cursor.to_string().len() <= 64, "{cursor}");
+        // buckets where nothing comes stand before a millisecond, here of half a minute ago
+        let mut quiet = Cursor([Position::before(1_700_000_000_000 - 30_000); BUCKETS as usize]);
+        quiet.0[3] = near(0);
+        assert!(quiet.to_string().len() <= 100, "{quiet}");
         let last = Position {
             millis: u64::MAX,
             sequence: u64::MAX,
