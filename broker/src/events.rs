@@ -202,7 +202,8 @@ impl Store {
     }
 }
 
-type Entry = (String, Vec<(String, String)>);
+/// An entry of a stream: its id and its fields.
+pub(crate) type Entry = (String, Vec<(String, String)>);
 
 fn entries(entries: Vec<Entry>) -> Result<Vec<(Position, Option<JobEvent>)>, StoreError> {
     let event = |(position, fields): Entry| {

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod consumer;
 pub mod dead_inputs;
 pub mod dead_letters;
+pub mod deliveries;
 pub mod delivery;
 pub mod door;
 pub mod durability;
@@ -21,6 +22,7 @@ mod lead;
 mod linger;
 pub mod metrics;
 pub mod nats;
+pub mod outbox;
 pub mod outcomes;
 pub mod publisher;
 pub mod queue_depth;
@@ -35,6 +37,7 @@ mod store_clock;
 pub mod store_memory;
 pub mod tenants;
 pub mod watch;
+pub mod webhooks;
 
 pub use backlog::Backlog;
 pub use backoff::Backoff;
@@ -43,12 +46,15 @@ pub use clock::BrokerClock;
 pub use consumer::QueueConsumer;
 pub use dead_inputs::{DeadInputs, DeadLetterArgs, KeptInput};
 pub use dead_letters::DeadLetterRecord;
+pub use deliveries::{Attempt, DeliveryRecord, NewDelivery};
 pub use delivery::Delivery;
 pub use door::{AskError, Asked, Door, DoorClient, ReplyTo};
 pub use durability::{DurabilityArgs, Level, LevelError};
 pub use events::{EventRead, EventWindow};
 pub use idempotency::Begun;
+pub use lead::Lead;
 pub use nats::{Broker, BrokerError, NatsArgs, StreamArgs};
+pub use outbox::OutboxEntry;
 pub use outcomes::{Ended, Record};
 pub use publisher::{PublishError, Publisher, PublisherArgs, Work};
 pub use queue_depth::QueueDepth;
@@ -58,6 +64,7 @@ pub use start::StartError;
 pub use store::{Store, StoreArgs, StoreError};
 pub use tenants::TenantSettings;
 pub use watch::{Expected, Follower, Watch};
+pub use webhooks::WebhookSettings;
 
 /// Registers the help texts of this crate's metrics; once a process, after the recorder was installed.
 pub fn describe_metrics() {

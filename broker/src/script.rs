@@ -24,7 +24,21 @@ pub(crate) static COMPLETE: Script = Script::new(include_str!("lua/complete.lua"
 pub(crate) static UNBEGUN: Script = Script::new(include_str!("lua/unbegun.lua"), || {
     sha1(include_str!("lua/unbegun.lua"))
 });
+pub(crate) static DELIVER: Script = Script::new(include_str!("lua/deliver.lua"), || {
+    sha1(include_str!("lua/deliver.lua"))
+});
+pub(crate) static ATTEMPTED: Script = Script::new(include_str!("lua/attempted.lua"), || {
+    sha1(include_str!("lua/attempted.lua"))
+});
+pub(crate) static REDELIVER: Script = Script::new(include_str!("lua/redeliver.lua"), || {
+    sha1(include_str!("lua/redeliver.lua"))
+});
 pub(crate) static BURY: Script = Script::new(include_str!("lua/bury.lua"), || sha1(include_str!("lua/bury.lua")));
+
+/// Every script, to be loaded together.
+const ALL: [&Script; 9] = [
+    &SETTLE, &RECLAIM, &FORGET, &COMPLETE, &BURY, &UNBEGUN, &DELIVER, &ATTEMPTED, &REDELIVER,
+];
 
 fn sha1(source: &str) -> String {
     redis::Script::new(source).get_hash().to_owned()
@@ -64,7 +78,7 @@ impl Store {
             return Ok(answers);
         }
         let mut load = Pipeline::new();
-        for script in [&SETTLE, &RECLAIM, &FORGET, &COMPLETE, &BURY, &UNBEGUN] {
+        for script in ALL {
             load.cmd("SCRIPT").arg("LOAD").arg(script.source);
         }
         let _: Vec<Value> = self.query(&load).await?;

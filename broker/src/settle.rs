@@ -101,10 +101,15 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn complete_lineage(&self, lineage: &Lineage) -> Result<(), StoreError> {
-        let mut command = script::COMPLETE.call(1);
+        let id = &lineage.job_id;
+        let [id_text, _, model, version, _, metadata] = JobEvent::of(lineage).values();
+        let mut command = script::COMPLETE.call(2);
         command
-            .arg(key::job(&lineage.tenant, &lineage.job_id))
-            .arg(lineage.encode());
+            .arg(key::job(&lineage.tenant, id))
+            .arg(key::outbox(&lineage.tenant, id.bucket(key::BUCKETS)));
+        command.arg(lineage.encode()).arg(id_text);
+        command.arg(model).arg(version).arg(metadata);
+        command.arg(webhook(lineage)).arg(kept_millis(id));
         let answers = self.run(vec![command]).await?;
         answers
             .into_iter()
@@ -122,13 +127,14 @@ impl Store {
         } = settlement;
         let id = &outcome.job_id;
         let bucket = id.bucket(key::BUCKETS);
-        let mut command = script::SETTLE.call(5);
+        let mut command = script::SETTLE.call(6);
         command
             .arg(key::job(tenant, id))
             .arg(key::events(tenant, bucket))
             .arg(key::dead_letters(tenant, bucket))
             .arg(key::queued(tenant, bucket))
-            .arg(key::events_window(tenant, bucket));
+            .arg(key::events_window(tenant, bucket))
+            .arg(key::outbox(tenant, bucket));
         command
             .arg(id.to_string())
             .arg(outcome.state().as_str())
@@ -147,9 +153,14 @@ impl Store {
         command.arg(last_moment.map(|at| at.as_micros().to_string()).unwrap_or_default());
         command.arg(Place::of(id).slot).arg(hint::CARRIED);
         let [_, _, about @ ..] = JobEvent::of(lineage).values();
-        command.arg(&about[..]);
+        command.arg(&about[..]).arg(webhook(lineage));
         command
     }
+}
+
+/// The webhook that the job named, or nothing.
+fn webhook(lineage: &Lineage) -> String {
+    lineage.webhook.as_ref().map(ToString::to_string).unwrap_or_default()
 }
 
 fn read_settled(answer: Result<Value, RedisError>) -> Result<Settled, StoreError> {

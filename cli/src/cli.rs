@@ -6,7 +6,7 @@ use crate::{
     commands::{
         dlq::DlqCommand, ingest::IngestCommand, job::JobCommand, keys::KeysCommand, loadtest::LoadtestCommand,
         models::ModelsCommand, readers::ReadersCommand, submit::SubmitCommand, tenants::TenantsCommand,
-        worker::WorkerCommand,
+        webhooks::WebhooksCommand, worker::WorkerCommand,
     },
     up::UpCommand,
 };
@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Readers(ReadersCommand),
     /// Set and list what holds for single tenants (for operators: speaks to the store)
     Tenants(TenantsCommand),
+    /// Set where ends of jobs are told, and what signs it (for operators: speaks to the store)
+    Webhooks(WebhooksCommand),
     /// Put load on a server and count what became of every job
     Loadtest(Box<LoadtestCommand>),
 }
@@ -61,6 +63,7 @@ impl Command {
             Self::Keys(command) => command.run().await,
             Self::Readers(command) => command.run().await,
             Self::Tenants(command) => command.run().await,
+            Self::Webhooks(command) => command.run().await,
             Self::Loadtest(command) => command.run().await,
         }
     }

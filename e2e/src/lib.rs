@@ -10,6 +10,7 @@ pub mod inject;
 pub mod load;
 pub mod process;
 pub mod scrape;
+pub mod sink;
 pub mod stack;
 pub mod wait;
 

@@ -6,6 +6,7 @@ use gristmill_broker::{DeadLetterArgs, DurabilityArgs, NatsArgs, PublisherArgs, 
 use gristmill_models::CatalogArgs;
 use gristmill_schemas::{Retention, Span};
 use gristmill_telemetry::TelemetryArgs;
+use gristmill_webhooks::WebhookArgs;
 
 /// All that an ingest can be told.
 #[derive(Debug, Clone, clap::Args)]
@@ -40,6 +41,9 @@ pub struct IngestArgs {
     /// The store.
     #[command(flatten)]
     pub store: StoreArgs,
+    /// Who is told of the ends of jobs.
+    #[command(flatten)]
+    pub webhooks: WebhookArgs,
     /// What both are to keep.
     #[command(flatten)]
     pub durability: DurabilityArgs,

@@ -159,6 +159,7 @@ fn again(job: Job, version: Option<VersionName>) -> InferRequest {
             ..job.provenance
         },
         metadata: job.metadata,
+        webhook: job.webhook,
         ..InferRequest::new(job.model, job.inputs)
     }
 }

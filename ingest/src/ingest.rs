@@ -10,12 +10,14 @@ use gristmill_broker::{
 use gristmill_models::Catalog;
 use gristmill_schemas::{JobIdKeys, subject};
 use gristmill_telemetry::{Readiness, Shutdown, admin, health::Component};
+use gristmill_webhooks::{Addresses, Deliverer};
 use tokio::net::TcpListener;
 
 use crate::{
     admission::Admission,
     config::IngestArgs,
     dead_letters::DeadLetters,
+    deliveries::Deliveries,
     drain_rate::DrainRates,
     feed::Feeds,
     http::{self, App, Services},
@@ -84,6 +86,7 @@ pub async fn run(args: IngestArgs, listeners: Listeners, shutdown: Shutdown) -> 
     let recorded = gristmill_telemetry::metrics::install()?;
     metrics::describe();
     gristmill_broker::describe_metrics();
+    gristmill_webhooks::describe_metrics();
     let readiness = Readiness::new();
     // the publisher and the watch outlive the last request, and the admin listener all of them
     let (background, last) = (Shutdown::new(), Shutdown::new());
@@ -140,6 +143,8 @@ impl Parts<'_> {
             clock: broker.clock(),
             catalog: Arc::clone(&app.catalog),
         };
+        let deliverer =
+            Deliverer::new(&args.webhooks, store.clone(), broker.clock()).context("webhooks cannot be delivered")?;
         let rates = app.submitter.drain_rates.clone().follow(broker.clone());
         let quota = app.submitter.quota.clone().follow(store.clone(), broker.clock());
         let room = app.submitter.store_room.clone();
@@ -150,6 +155,7 @@ impl Parts<'_> {
             boxed(rates),
             boxed(quota),
             boxed(reconciler.run()),
+            boxed(deliverer.run()),
         ] {
             let told = background.clone();
             background.spawn(async move { told.token().run_until_cancelled(task).await });
@@ -196,7 +202,13 @@ impl Parts<'_> {
             quota: TenantQuota::new(args.limits.max_queued_per_tenant),
             drain_rates: drain_rates.clone(),
             store_room: StoreRoom::new(args.limits.store_memory_limit),
+            webhook_addresses: Arc::new(Addresses::new(args.webhooks.webhook_allow.clone())),
             shutdown: shutdown.clone(),
+        };
+        let deliveries = Deliveries {
+            store: store.clone(),
+            clock: broker.clock(),
+            keys: Arc::clone(&keys),
         };
         let dead_letters = DeadLetters {
             store: store.clone(),
@@ -229,6 +241,7 @@ impl Parts<'_> {
             feeds,
             queues,
             dead_letters,
+            deliveries,
             ring: KeyRing::default(),
             catalog,
             admission: Admission::new(&args.limits),

@@ -1,7 +1,13 @@
 //! API keys: how they are written and made, and the ring of those that are valid now, with what is set for their tenants.
 //! Their records are the store's.
 
-use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    str::FromStr,
+    sync::Arc,
+    time::Duration,
+};
 
 use arc_swap::ArcSwapOption;
 use data_encoding::BASE32_NOPAD;
@@ -112,6 +118,8 @@ pub struct Caller {
     pub key: KeyId,
     /// What is set for the tenant.
     pub settings: TenantSettings,
+    /// Whether there is a secret that signs the tenant's webhooks: without one its jobs have none.
+    pub has_webhooks: bool,
     /// What the key may be used for.
     pub grant: Grant,
 }
@@ -162,6 +170,8 @@ pub struct Records {
     pub keys: BTreeMap<KeyId, ApiKeyRecord>,
     /// Every tenant for whom anything is set.
     pub tenants: BTreeMap<TenantId, TenantSettings>,
+    /// Every tenant that has webhooks.
+    pub with_webhooks: BTreeSet<TenantId>,
 }
 
 impl Records {
@@ -169,6 +179,7 @@ impl Records {
         Ok(Self {
             keys: store.api_keys().await?,
             tenants: store.tenants().await?,
+            with_webhooks: store.webhooks().await?.into_keys().collect(),
         })
     }
 }
@@ -195,6 +206,7 @@ impl KeyRing {
                 key: key.id.clone(),
                 grant: record.grant.clone(),
                 settings: records.tenants.get(&record.tenant).copied().unwrap_or_default(),
+                has_webhooks: records.with_webhooks.contains(&record.tenant),
             }),
             _ => Verdict::Unknown,
         }
@@ -282,6 +294,7 @@ mod tests {
             ]
             .into(),
             tenants: [("acme".parse().unwrap(), settings)].into(),
+            with_webhooks: BTreeSet::new(),
         });
         let known = ring.verify(&live);
         assert!(matches!(known, Verdict::Known(caller) if caller.key == live.id && caller.settings == settings));

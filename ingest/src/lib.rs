@@ -8,6 +8,7 @@ mod arrivals;
 pub mod auth;
 pub mod config;
 pub mod dead_letters;
+pub mod deliveries;
 pub mod drain_rate;
 pub mod feed;
 pub mod filter;

@@ -9,7 +9,7 @@ mod sweep;
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use gristmill_broker::{Backlog, BrokerClock, Store};
+use gristmill_broker::{Backlog, BrokerClock, Lead, Store};
 use gristmill_models::Catalog;
 use tokio::time::Instant;
 
@@ -22,8 +22,6 @@ use crate::metrics;
 
 /// How often it looks.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// How long the lead is kept without a sign of life.
-const LEASE: Duration = Duration::from_secs(5);
 /// An envelope that waits less than this is left alone: with workers there, most are gone by then and are never read.
 const SETTLED_SOON: Duration = Duration::from_secs(2);
 /// How long after a deadline a worker may still be the one to write it down.
@@ -52,13 +50,13 @@ struct Memory {
 impl Reconciler {
     /// Goes on until it is dropped.
     pub(crate) async fn run(self) {
-        let token = Self::token();
+        let lead = Lead::new(&self.store, "reconciler");
         let mut memory = Memory::default();
         let mut rounds = tokio::time::interval(INTERVAL);
         rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             rounds.tick().await;
-            match self.store.take_lead("reconciler", &token, LEASE).await {
+            match lead.take().await {
                 Ok(true) => {
                     if let Err(error) = self.round(&mut memory).await {
                         tracing::debug!(%error, "reconciling goes on later");
@@ -70,13 +68,6 @@ impl Reconciler {
             }
             metrics::envelopes_watched().set(memory.schedule.len() as f64);
         }
-    }
-
-    fn token() -> String {
-        let mut random = [0; 8];
-        // without random bytes two may lead at once, which only costs
-        let _ = getrandom::fill(&mut random);
-        format!("{}-{:016x}", std::process::id(), u64::from_le_bytes(random))
     }
 
     async fn round(&self, memory: &mut Memory) -> Result<(), Interrupted> {

@@ -12,6 +12,7 @@ use gristmill_schemas::{
     subject::{Queue, QueueTag, TenantGroup},
 };
 use gristmill_telemetry::{Shutdown, fail_points};
+use gristmill_webhooks::Addresses;
 use tokio::time::Instant;
 
 use crate::{
@@ -134,6 +135,8 @@ pub struct Submitter {
     pub quota: TenantQuota,
     /// How fast queues are worked off.
     pub drain_rates: DrainRates,
+    /// Which addresses webhooks may call.
+    pub webhook_addresses: Arc<Addresses>,
     /// When to take nothing more.
     pub shutdown: Shutdown,
 }
@@ -175,6 +178,7 @@ impl Submitter {
         let time_to_live = self.time_to_live(request.deadline, retention)?;
         // before it is known whether there is one: a key says nothing of models it is not for
         caller.check_model(&request.model)?;
+        self.check_webhook(&request, &caller)?;
         let version = self.resolve(&request)?;
         let manifest = &version.manifest;
         let inputs = manifest.admit(request.inputs)?;
@@ -198,10 +202,27 @@ impl Submitter {
             provenance: request.provenance,
             metadata: request.metadata,
             traceparent: Some(trace),
+            webhook: request.webhook,
         };
         let work = Work::rows(manifest.batching.max_batch_size);
         let max_queued = caller.settings.max_queued;
         Ok(Prepared { job, work, max_queued })
+    }
+
+    /// A webhook must be one that can be signed and may be called, as far as its URL tells.
+    fn check_webhook(&self, request: &InferRequest, caller: &Caller) -> Result<(), Refusal> {
+        let Some(url) = &request.webhook else {
+            return Ok(());
+        };
+        let refuse = |detail: String| Refusal::new(RefusalCode::InvalidValue, detail).at("webhook");
+        if !caller.has_webhooks {
+            let detail =
+                "the tenant has no secret that signs webhooks; its operator makes one (gristmill webhooks set)";
+            return Err(refuse(detail.to_owned()));
+        }
+        self.webhook_addresses
+            .check(url)
+            .map_err(|forbidden| refuse(forbidden.to_string()))
     }
 
     /// A job must end before it is forgotten, so a short retention allows short deadlines only.

@@ -15,6 +15,7 @@ use crate::{
     refusal::{Refusal, RefusalCode},
     span::Span,
     tensor::{self, Tensor, TensorError},
+    webhook::WebhookUrl,
 };
 
 /// The most inputs of a request.
@@ -44,6 +45,8 @@ pub struct InferRequest {
     pub provenance: Provenance,
     /// The caller's own labels.
     pub metadata: BTreeMap<String, String>,
+    /// Where the end of the job is to be told.
+    pub webhook: Option<WebhookUrl>,
 }
 
 impl InferRequest {
@@ -58,11 +61,12 @@ impl InferRequest {
             deadline: None,
             provenance: Provenance::default(),
             metadata: BTreeMap::new(),
+            webhook: None,
         }
     }
 
     /// Reads a JSON body: `{model, version?, inputs: [{name, shape, datatype, data, encoding?}], lane?, deadline?,
-    /// provenance?, metadata?}`. `data` is flat or nested; `encoding: "base64"` makes BYTES elements base64.
+    /// provenance?, metadata?, webhook?}`. `data` is flat or nested; `encoding: "base64"` makes BYTES elements base64.
     /// `max_input_bytes` bounds what the inputs may come to as tensors; it is checked before they are allocated.
     ///
     /// # Errors
@@ -98,6 +102,7 @@ impl InferRequest {
                 .transpose()?
                 .unwrap_or_default(),
             metadata: fields.take("metadata").map(metadata).transpose()?.unwrap_or_default(),
+            webhook: fields.parsed("webhook", RefusalCode::InvalidValue)?,
         };
         fields.end()?;
         Ok(request)
@@ -130,6 +135,8 @@ impl Serialize for InferRequest {
             deadline: Option<String>,
             provenance: json::Readable<'a, Provenance>,
             metadata: &'a BTreeMap<String, String>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            webhook: &'a Option<WebhookUrl>,
         }
         let body = Body {
             model: &self.model,
@@ -139,6 +146,7 @@ impl Serialize for InferRequest {
             deadline: self.deadline.map(|span| span.to_string()),
             provenance: json::Readable(&self.provenance),
             metadata: &self.metadata,
+            webhook: &self.webhook,
         };
         body.serialize(serializer)
     }

@@ -12,6 +12,7 @@ use crate::{
     provenance::Provenance,
     tensor::Tensor,
     trace::TraceParent,
+    webhook::WebhookUrl,
 };
 
 /// One accepted job. Model, version and artifact were fixed when it was accepted.
@@ -44,6 +45,9 @@ pub struct Job {
     /// The request's trace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<TraceParent>,
+    /// Where its end is to be told, besides the tenant's own webhook.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<WebhookUrl>,
 }
 
 impl Job {

@@ -12,6 +12,9 @@ pub const TENANTS: &str = "gm:tenants";
 /// The hash that knows which keys have signed job ids: number → fingerprint.
 pub const JOB_ID_KEYS: &str = "gm:job-id-keys";
 
+/// The hash that holds the webhook settings: tenant → settings, with what signs its deliveries.
+pub const WEBHOOKS: &str = "gm:webhooks";
+
 /// Fields of a job's hash.
 pub mod field {
     /// The terminal state's word; absent until the job is settled.
@@ -85,6 +88,55 @@ pub fn hints(tenant: &TenantId, bucket: u8) -> String {
 #[must_use]
 pub fn idempotency(tenant: &TenantId, key: &str) -> String {
     format!("gm:{{{tenant}:idempotency}}:{}", Digest::of(key.as_bytes()).hex())
+}
+
+/// The stream of a bucket's jobs that have ended and named a webhook, until their deliveries are made: fields as in
+/// [`crate::event`], then `url` and `committed_at` (microseconds by the store's clock).
+#[must_use]
+pub fn outbox(tenant: &TenantId, bucket: u8) -> String {
+    format!("gm:{}:outbox", tag(tenant, bucket))
+}
+
+/// What is known of one tenant's deliveries of webhooks. All of it changes together.
+pub mod webhooks {
+    use crate::{
+        name::TenantId,
+        webhook::{DeliveryId, DeliveryState},
+    };
+
+    fn prefix(tenant: &TenantId) -> String {
+        format!("gm:{{{tenant}:webhooks}}")
+    }
+
+    /// The hash of one delivery.
+    #[must_use]
+    pub fn delivery(tenant: &TenantId, id: &DeliveryId) -> String {
+        format!("{}:delivery:{id}", prefix(tenant))
+    }
+
+    /// The sorted set of deliveries in a state: ids by when they were made, Unix milliseconds.
+    #[must_use]
+    pub fn deliveries(tenant: &TenantId, state: DeliveryState) -> String {
+        format!("{}:{state}", prefix(tenant))
+    }
+
+    /// The sorted set of what one destination is to be sent: ids by when they are due, Unix milliseconds.
+    #[must_use]
+    pub fn due(tenant: &TenantId, destination: &str) -> String {
+        format!("{}:due:{destination}", prefix(tenant))
+    }
+
+    /// The sorted set of destinations that are to be sent anything, by when the first of it is due.
+    #[must_use]
+    pub fn destinations(tenant: &TenantId) -> String {
+        format!("{}:destinations", prefix(tenant))
+    }
+
+    /// The cursor up to which deliveries were made of the tenant's events.
+    #[must_use]
+    pub fn cursor(tenant: &TenantId) -> String {
+        format!("{}:cursor", prefix(tenant))
+    }
 }
 
 /// Patterns over all buckets of a tenant, as Redis's ACL and PSUBSCRIBE take them. A tenant's name has no character that

@@ -36,6 +36,8 @@ pub mod subject;
 pub mod tensor;
 pub mod time;
 pub mod trace;
+pub mod webhook;
+pub mod webhook_secret;
 
 pub use cursor::{Cursor, Position};
 pub use datatype::Datatype;
@@ -59,3 +61,5 @@ pub use span::Span;
 pub use tensor::Tensor;
 pub use time::Timestamp;
 pub use trace::TraceParent;
+pub use webhook::WebhookUrl;
+pub use webhook_secret::WebhookSecret;

@@ -16,6 +16,7 @@ use crate::{
     provenance::Provenance,
     time::Timestamp,
     trace::TraceParent,
+    webhook::WebhookUrl,
 };
 
 /// The one lineage record of a job.
@@ -66,6 +67,9 @@ pub struct Lineage {
     /// Which attempt ended it; 1 is the first.
     #[serde(default)]
     pub attempt: u32,
+    /// Where its end was to be told, if the job named a webhook.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<WebhookUrl>,
     /// When what happened.
     pub stages: Stages,
 }
@@ -168,6 +172,7 @@ impl Lineage {
             batches: Vec::new(),
             worker: None,
             attempt: 0,
+            webhook: None,
             stages: Stages::accepted(job_id.accepted_at()),
         }
     }
@@ -182,6 +187,7 @@ impl Lineage {
             metadata: job.metadata.clone(),
             input_digest: Some(job.input_digest),
             lane: Some(job.lane),
+            webhook: job.webhook.clone(),
             ..Self::of_id(job.id, job.tenant.clone(), state)
         }
     }

@@ -25,6 +25,7 @@ use crate::{
     span::Span,
     time::Timestamp,
     trace::TraceParent,
+    webhook::{DeliveryId, DeliveryState, WebhookSource, WebhookUrl},
 };
 
 /// Describes types that stand as text.
@@ -56,6 +57,8 @@ text! {
     VersionName "A version, or an alias of one." pattern "^[a-z0-9][a-z0-9_-]{0,31}$" example "1";
     TenantId "Who owns the job." pattern "^[a-z0-9][a-z0-9_-]{0,63}$";
     KeyId "The public half of an API key." pattern "^[a-z0-9][a-z0-9_-]{0,31}$";
+    WebhookUrl "Where the end of a job is told: https, at most 2048 visible ASCII characters, without user and fragment." format "uri" example "https://example.com/hooks/gristmill";
+    DeliveryId "A delivery: the job's id and what it is told to." pattern "^[0-9a-v]{56}-(job|tenant)$";
     Span "A length of time, as people write it." example "30s";
     TraceParent "A W3C traceparent." example "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 }
@@ -83,6 +86,8 @@ words! {
     Datatype "A tensor element's type, by its Open Inference Protocol name.";
     JobState "Where a job stands; all but `queued` are terminal.";
     FailureCode "Why an accepted job failed.";
+    DeliveryState "Where a webhook's delivery stands: `failed` is not tried again by itself.";
+    WebhookSource "Whose webhook it is: the `job` named it, or it is set for the `tenant`.";
     Lane "Which queue of its model a job waits in: `interactive` goes first.";
 }
 
@@ -136,6 +141,8 @@ pub struct InferRequestBody {
     provenance: Option<Provenance>,
     /// The caller's own labels: at most 16 pairs of at most 256 characters.
     metadata: Option<BTreeMap<String, String>>,
+    /// Where the end of the job is to be told, once it has ended (Standard Webhooks). The tenant needs a signing secret for it.
+    webhook: Option<WebhookUrl>,
 }
 
 impl PartialSchema for InferRequest {

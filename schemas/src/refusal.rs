@@ -47,6 +47,7 @@ pub enum RefusalCode {
     JobNotFound,
     JobGone,
     DeadLetterNotFound,
+    DeliveryNotFound,
     InputGone,
     NoOutcomeYet,
     NotSucceeded,
@@ -135,6 +136,7 @@ codes! {
     JobNotFound "job_not_found" 404 5 "There is no such job";
     JobGone "job_gone" 410 5 "The job's retention has passed";
     DeadLetterNotFound "dead_letter_not_found" 404 5 "There is no such dead letter";
+    DeliveryNotFound "delivery_not_found" 404 5 "There is no such delivery";
     InputGone "input_gone" 410 5 "The inputs are not kept any more";
     NoOutcomeYet "no_outcome_yet" 409 9 "The job has no outcome yet";
     NotSucceeded "not_succeeded" 409 9 "The job did not succeed, so there is no result";

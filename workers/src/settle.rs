@@ -169,15 +169,31 @@ impl Settler {
     }
 
     /// Whoever cancels a job or finds it expired knows its id alone; the first worker to meet the job itself writes down the
-    /// rest. Nobody waits for it, so it is tried once.
+    /// rest. It is tried once where nobody waits for it, and until it is done where a webhook does.
     async fn complete_lineage(&self, held: &HeldJob, state: JobState) {
         let result = match state {
             JobState::Cancelled => JobResult::Cancelled,
             JobState::Expired => JobResult::Expired,
             JobState::Queued | JobState::Succeeded | JobState::Failed => return,
         };
-        let Ok(Some(record)) = self.store.read(&held.job.tenant, &held.job.id).await else {
-            return;
+        let mut backoff = Backoff::new(RETRY_PAUSES.0, RETRY_PAUSES.1);
+        loop {
+            match self.try_complete_lineage(held, result.clone()).await {
+                Ok(()) => return,
+                Err(error @ (StoreError::Unavailable(_) | StoreError::Full(_))) if held.job.webhook.is_some() => {
+                    self.wait_for_store("complete", &error, &mut backoff).await;
+                }
+                Err(error) => {
+                    tracing::debug!(%error, job.id = %held.job.id, "the lineage of a job that ended by its id alone stays short");
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn try_complete_lineage(&self, held: &HeldJob, result: JobResult) -> Result<(), StoreError> {
+        let Some(record) = self.store.read(&held.job.tenant, &held.job.id).await? else {
+            return Ok(());
         };
         if record.lineage().is_ok_and(|known| known.input_digest.is_none()) {
             let (_, mut lineage) = held.finish(result, &self.about);
@@ -185,10 +201,9 @@ impl Settler {
             if lineage.batches.is_empty() {
                 lineage.worker = None;
             }
-            if let Err(error) = self.store.complete_lineage(&lineage).await {
-                tracing::debug!(%error, job.id = %held.job.id, "the lineage of a job that ended by its id alone stays short");
-            }
+            self.store.complete_lineage(&lineage).await?;
         }
+        Ok(())
     }
 
     /// A job that has ended elsewhere.

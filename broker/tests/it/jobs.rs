@@ -58,6 +58,7 @@ fn job_with(input: Tensor) -> Job {
         provenance: Provenance::default(),
         metadata: BTreeMap::new(),
         traceparent: None,
+        webhook: None,
     }
 }
 

@@ -9,4 +9,5 @@ pub(crate) mod models;
 pub(crate) mod readers;
 pub(crate) mod submit;
 pub(crate) mod tenants;
+pub(crate) mod webhooks;
 pub(crate) mod worker;

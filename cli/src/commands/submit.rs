@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use gristmill_schemas::{
-    Datatype, InferRequest, JobState, Lane, ModelName, Span, Tensor, VersionName,
+    Datatype, InferRequest, JobState, Lane, ModelName, Span, Tensor, VersionName, WebhookUrl,
     api::{JobView, ModelView, VersionView},
     manifest::TensorSpec,
 };
@@ -42,6 +42,9 @@ pub(crate) struct SubmitCommand {
     /// When the job expires if it has not ended [default: the server's]
     #[arg(long, value_name = "TIME")]
     deadline: Option<Span>,
+    /// Where the end of the job is to be told; the tenant needs webhooks for it
+    #[arg(long, value_name = "URL")]
+    webhook: Option<WebhookUrl>,
     /// How long to wait for the job's end
     #[arg(long, default_value = "30s", value_name = "TIME")]
     wait: Span,
@@ -78,6 +81,7 @@ impl SubmitCommand {
             version: self.version.clone(),
             lane: self.lane,
             deadline: self.deadline,
+            webhook: self.webhook.clone(),
             ..InferRequest::new(self.model.clone(), inputs)
         };
         let wait = if self.no_wait {

@@ -5,7 +5,7 @@
 
 use crate::gristmill::{run, stdout};
 
-const COMMANDS: [&[&str]; 28] = [
+const COMMANDS: [&[&str]; 33] = [
     &[],
     &["up"],
     &["ingest"],
@@ -33,6 +33,11 @@ const COMMANDS: [&[&str]; 28] = [
     &["tenants"],
     &["tenants", "set"],
     &["tenants", "list"],
+    &["webhooks"],
+    &["webhooks", "set"],
+    &["webhooks", "rotate"],
+    &["webhooks", "list"],
+    &["webhooks", "delete"],
     &["loadtest"],
 ];
 

@@ -161,6 +161,7 @@ impl Backlog {
             provenance: gristmill_schemas::Provenance::default(),
             metadata: BTreeMap::new(),
             traceparent: None,
+            webhook: None,
         })
     }
 }

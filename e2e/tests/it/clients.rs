@@ -55,23 +55,20 @@ impl Example {
     }
 }
 
+/// What an operator's command shows.
+async fn operator(stack: &Stack, args: &[&str]) -> anyhow::Result<Value> {
+    let store = stack.servers.redis.url();
+    let mut command = Command::new(binary::gristmill()?);
+    command.args(args).args(["--output", "json", "--redis-url", &store]);
+    let output = command.output().await?;
+    anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
 /// Makes a reader as an operator does; the URL by which it connects.
 async fn reader_url(stack: &Stack) -> anyhow::Result<String> {
     let store = stack.servers.redis.url();
-    let mut command = Command::new(binary::gristmill()?);
-    command.args([
-        "readers",
-        "create",
-        "--tenant",
-        "acme",
-        "--output",
-        "json",
-        "--redis-url",
-        &store,
-    ]);
-    let output = command.output().await?;
-    anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let made: Value = serde_json::from_slice(&output.stdout)?;
+    let made = operator(stack, &["readers", "create", "--tenant", "acme"]).await?;
     let part = |name: &str| made[name].as_str().map(str::to_owned).with_context(|| made.to_string());
     anyhow::ensure!(made["acl_line"].is_null(), "the server keeps its users: {made}");
     Ok(store.replacen(
@@ -119,5 +116,51 @@ async fn example_in_python_follows_jobs_in_redis_and_goes_on_where_it_stopped() 
     cancel.send().await?;
     assert_eq!(example.line().await?["id"], waiting.id.to_string());
     example.succeeded().await?;
+    Ok(())
+}
+
+/// As its package says, the library verifies what a message's secret has signed, and nothing else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn library_of_standard_webhooks_verifies_messages_through_a_rotation_of_the_secret() -> anyhow::Result<()> {
+    let flags = ["--webhook-allow", "127.0.0.1/32", "--webhook-retries", "500ms,1h"].map(str::to_owned);
+    let stack = Stack::start_in(tempfile::tempdir()?, &flags).await?;
+    let _worker = stack.worker("worker", &[]).await?;
+    let client = stack.client("acme").await?;
+    let secret = |shown: &Value| shown["secret"].as_str().map(str::to_owned).context("a secret");
+    let first = secret(&operator(&stack, &["webhooks", "set", "acme"]).await?)?;
+    let mut receiver = Example::start("receive_webhooks.py", &[&first, "--port", "0"])?;
+    let line = receiver.line().await?;
+    let url = line["listening"].as_str().context("where it listens")?.to_owned();
+    let shown = operator(&stack, &["webhooks", "set", "acme", "--url", &url]).await?;
+    assert!(shown["secret"].is_null(), "the secret is shown once: {shown}");
+    let told = async |client: &Client| {
+        let view = ended(client, 1.5).await?;
+        Ok::<_, anyhow::Error>((json!("job.succeeded"), json!(view.id.to_string())))
+    };
+    let expected = told(&client).await?;
+    let message = receiver.line().await?;
+    assert_eq!((message["type"].clone(), message["data"]["id"].clone()), expected);
+
+    // the old secret is good beside the new one, for whoever has not changed yet
+    let second = secret(&operator(&stack, &["webhooks", "rotate", "acme"]).await?)?;
+    assert_ne!(first, second);
+    let mut changed = Example::start("receive_webhooks.py", &[&second, "--port", "0"])?;
+    let line = changed.line().await?;
+    let expected = told(&client).await?;
+    let message = receiver.line().await?;
+    assert_eq!((message["type"].clone(), message["data"]["id"].clone()), expected);
+    let url = line["listening"].as_str().context("where it listens")?;
+    operator(&stack, &["webhooks", "set", "acme", "--url", url]).await?;
+    let expected = told(&client).await?;
+    let message = changed.line().await?;
+    assert_eq!((message["type"].clone(), message["data"]["id"].clone()), expected);
+
+    // a message that another secret has signed is refused
+    let forged = reqwest::Client::new().post(url);
+    let forged = forged
+        .header("webhook-id", "x")
+        .header("webhook-timestamp", "1")
+        .header("webhook-signature", "v1,AAAA");
+    assert_eq!(forged.body("{}").send().await?.status(), 401);
     Ok(())
 }

@@ -18,6 +18,7 @@ mod models;
 mod nats_door;
 mod quota;
 mod sharing;
+mod webhooks;
 
 /// An identity request of one row, whose answer must be the row itself.
 fn identity(row: &[f32]) -> gristmill_schemas::InferRequest {

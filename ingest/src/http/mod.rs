@@ -4,6 +4,7 @@
 mod body;
 mod bulk;
 mod dead_letters;
+mod deliveries;
 mod docs;
 mod follow;
 mod host;
@@ -42,6 +43,7 @@ use crate::{
     admission::Admission,
     config::{HttpArgs, LimitArgs},
     dead_letters::DeadLetters,
+    deliveries::Deliveries,
     feed::Feeds,
     jobs::Jobs,
     keys::KeyRing,
@@ -84,6 +86,8 @@ pub struct Services {
     pub queues: Queues,
     /// Those that failed.
     pub dead_letters: DeadLetters,
+    /// Webhooks that were sent or are to be.
+    pub deliveries: Deliveries,
     /// Who may call.
     pub ring: KeyRing,
     /// The models.
@@ -131,6 +135,9 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(dead_letters::redrive))
         .routes(routes!(dead_letters::many::redrive))
         .routes(routes!(dead_letters::many::discard))
+        .routes(routes!(deliveries::list))
+        .routes(routes!(deliveries::read))
+        .routes(routes!(deliveries::redeliver))
         .routes(routes!(models::list))
         .routes(routes!(models::read))
 }

@@ -17,6 +17,7 @@ pub(crate) const PROBLEMS: &str = "x-gristmill-problems";
     tags(
         (name = "jobs", description = "Submitting jobs and what becomes of them."),
         (name = "dead letters", description = "Jobs that failed: reading, redriving and dropping them."),
+        (name = "webhooks", description = "Being called when jobs end (Standard Webhooks): what was sent, what became of it, sending it again."),
         (name = "models", description = "What can be asked for."),
     ),
     components(schemas(api::Problem)),
@@ -117,7 +118,7 @@ mod tests {
             assert!(operation["responses"]["default"].is_object(), "{operation}");
             assert!(ids.insert(operation["operationId"].to_string()), "{operation}");
         }
-        assert_eq!(ids.len(), 18);
+        assert_eq!(ids.len(), 21);
     }
 
     /// The body is read by hand, so nothing but this ties its description to what is read.
@@ -136,6 +137,7 @@ mod tests {
             "deadline",
             "provenance",
             "metadata",
+            "webhook",
         ];
         assert_eq!(known, BTreeSet::from(all));
         for field in all {

@@ -85,6 +85,9 @@ fn scopes() -> BTreeMap<(String, String), Option<Scope>> {
         ("post", "/v1/dead-letters/{id}/redrive", Some(Scope::Operate)),
         ("post", "/v1/dead-letters/redrive", Some(Scope::Operate)),
         ("post", "/v1/dead-letters/drop", Some(Scope::Operate)),
+        ("get", "/v1/webhooks/deliveries", Some(Scope::Read)),
+        ("get", "/v1/webhooks/deliveries/{id}", Some(Scope::Read)),
+        ("post", "/v1/webhooks/deliveries/{id}/redeliver", Some(Scope::Operate)),
         ("get", "/v1/models", None),
         ("get", "/v1/models/{name}", None),
     ];

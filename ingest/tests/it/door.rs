@@ -204,7 +204,7 @@ async fn document_and_page_are_served_to_anybody() {
     let get = async |path: &str| reqwest::get(format!("{}{path}", stand.url)).await.unwrap();
     let document: Value = get("/openapi.json").await.json().await.unwrap();
     assert!(document["openapi"].as_str().unwrap().starts_with("3."));
-    assert_eq!(document["paths"].as_object().unwrap().len(), 16);
+    assert_eq!(document["paths"].as_object().unwrap().len(), 19);
     let page = get("/docs").await;
     assert_eq!(page.headers()["content-type"], "text/html; charset=utf-8");
     let page = page.text().await.unwrap();

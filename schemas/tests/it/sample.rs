@@ -71,6 +71,7 @@ pub(crate) fn job() -> Job {
                 .parse()
                 .unwrap(),
         ),
+        webhook: None,
     }
 }
 

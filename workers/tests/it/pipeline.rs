@@ -133,6 +133,7 @@ impl Bench {
             provenance: Provenance::default(),
             metadata: Default::default(),
             traceparent: None,
+            webhook: None,
         })
     }
 
