@@ -184,7 +184,7 @@ impl DoorClient {
 }
 
 async fn connect(args: &NatsArgs, name: &str) -> Result<Client, BrokerError> {
-    let options = options().name(name).subscription_capacity(UNSEEN);
+    let options = options(&args.nats_url)?.name(name).subscription_capacity(UNSEEN);
     let urls: Vec<_> = args.nats_url.reveal().split(',').collect();
     Ok(options.connect(urls).await?)
 }

@@ -191,7 +191,7 @@ mod tests {
     fn power_loss_needs_a_place_to_look_or_somebody_who_vouches() {
         let args = |durability, url: Option<&str>, durability_unchecked| DurabilityArgs {
             durability,
-            nats_monitor_url: url.map(|url| url.to_owned().into()),
+            nats_monitor_url: url.map(|url| ServerUrl::new(url.to_owned())),
             durability_unchecked,
         };
         let here = Some("http://one:8222,http://two:8222");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_nats::{
-    ConnectOptions, Event,
+    ConnectOptions, Event, ServerAddr,
     jetstream::{self, stream},
 };
 use gristmill_schemas::subject;
@@ -14,7 +14,7 @@ use crate::{clock::BrokerClock, metrics, server_url::ServerUrl};
 /// Where the broker is.
 #[derive(Debug, Clone, clap::Args)]
 pub struct NatsArgs {
-    /// The NATS server, or several with commas between
+    /// The NATS server, or several with commas between; or @FILE that holds it
     #[arg(
         long,
         env = "GRISTMILL_NATS_URL",
@@ -38,7 +38,10 @@ pub struct StreamArgs {
 /// What can go wrong with the broker outside of a publish.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
-    /// The URL, or what the server said at the connection.
+    /// The URL cannot be read.
+    #[error("the URL of NATS cannot be read: {0}")]
+    Url(String),
+    /// What the server said at the connection.
     #[error("NATS cannot be reached: {0}")]
     Connect(#[from] async_nats::ConnectError),
     /// JetStream does not answer, or refuses.
@@ -80,7 +83,7 @@ impl Broker {
     /// The URL cannot be read.
     pub async fn connect(args: &NatsArgs) -> Result<Self, BrokerError> {
         let (changes, link) = watch::channel(Link::default());
-        let options = options().name("gristmill").event_callback(move |event| {
+        let options = options(&args.nats_url)?.name("gristmill").event_callback(move |event| {
             observe(&event, &changes);
             std::future::ready(())
         });
@@ -166,16 +169,59 @@ impl Broker {
     }
 }
 
-/// How every connection of ours behaves. An unreachable server is retried in the background, for ever.
-pub(crate) fn options() -> ConnectOptions {
-    ConnectOptions::new()
+/// A connection with nothing of ours on it: for measurements and for tests.
+///
+/// # Errors
+/// The URL cannot be read.
+pub async fn bare(url: &str) -> Result<async_nats::Client, BrokerError> {
+    let url = ServerUrl::new(url.to_owned());
+    let connecting = options(&url)?.connect(url.reveal().split(',').collect::<Vec<_>>());
+    Ok(Box::pin(connecting).await?)
+}
+
+/// How every connection of ours behaves. An unreachable server is retried in the background, for ever. Who it is stands in
+/// the first of the URLs, and inboxes are its own: a user that may listen to no others can still be answered.
+pub(crate) fn options(url: &ServerUrl) -> Result<ConnectOptions, BrokerError> {
+    let first = url.reveal().split(',').next().unwrap_or_default();
+    let server: ServerAddr = first
+        .parse()
+        .map_err(|error: std::io::Error| BrokerError::Url(error.to_string()))?;
+    let options = match (server.username(), server.password()) {
+        (Some(user), Some(password)) => {
+            let user = plain(user);
+            let inbox = format!("_INBOX.{user}");
+            let options = ConnectOptions::with_user_and_password(user, plain(password));
+            match is_token(&inbox) {
+                true => options.custom_inbox_prefix(inbox),
+                false => options,
+            }
+        }
+        (Some(token), None) => ConnectOptions::with_token(plain(token)),
+        (None, _) => ConnectOptions::new(),
+    };
+    let options = options
         .ping_interval(PING_INTERVAL)
         .connection_timeout(API_TIMEOUT)
         .request_timeout(Some(API_TIMEOUT))
         .retry_on_initial_connect()
         .reconnect_delay_callback(|attempt| {
             MAX_RECONNECT_DELAY.min(Duration::from_millis(50 * u64::try_from(attempt).unwrap_or(20)))
-        })
+        });
+    Ok(options)
+}
+
+/// Whether a subject can begin with it.
+fn is_token(text: &str) -> bool {
+    text.bytes()
+        .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'*' | b'>'))
+        && !text.ends_with('.')
+}
+
+/// What stands percent-encoded in a URL.
+fn plain(text: &str) -> String {
+    percent_encoding::percent_decode_str(text)
+        .decode_utf8_lossy()
+        .into_owned()
 }
 
 fn observe(event: &Event, changes: &watch::Sender<Link>) {

@@ -1,12 +1,18 @@
 //! The address of a server as an operator writes it. It may hold a password, so whatever is shown of it does not.
 
-use std::{convert::Infallible, fmt, str::FromStr};
+use std::{fmt, io, str::FromStr};
 
 /// One URL, or several with commas between.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ServerUrl(String);
 
 impl ServerUrl {
+    /// As it stands. It is no `From`, which would be taken for arguments too, where `@` has a meaning.
+    #[must_use]
+    pub const fn new(text: String) -> Self {
+        Self(text)
+    }
+
     /// The text with everything in it: for connecting, never for a log.
     #[must_use]
     pub fn reveal(&self) -> &str {
@@ -19,17 +25,29 @@ impl ServerUrl {
     }
 }
 
-impl From<String> for ServerUrl {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
+/// A file that should hold a URL and cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the URL cannot be read from {path}: {error}")]
+pub struct UnreadableUrl {
+    path: String,
+    error: io::Error,
 }
 
 impl FromStr for ServerUrl {
-    type Err = Infallible;
+    type Err = UnreadableUrl;
 
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(Self(text.to_owned()))
+    /// The URL itself, or `@` and a file that holds it: so that a password need not stand in an environment.
+    fn from_str(text: &str) -> Result<Self, UnreadableUrl> {
+        let Some(path) = text.strip_prefix('@') else {
+            return Ok(Self(text.to_owned()));
+        };
+        match std::fs::read_to_string(path) {
+            Ok(text) => Ok(Self(text.trim().to_owned())),
+            Err(error) => Err(UnreadableUrl {
+                path: path.to_owned(),
+                error,
+            }),
+        }
     }
 }
 
@@ -75,9 +93,18 @@ mod tests {
             ("redis://redis?password=s3cret", "redis://redis"),
             ("s3cret@one", "one"),
         ] {
-            let url: ServerUrl = text.parse().unwrap_or_else(|never| match never {});
+            let url: ServerUrl = text.parse().unwrap();
             assert_eq!((url.to_string().as_str(), url.reveal()), (shown, text));
             assert!(!format!("{url:?}").contains("s3cret"));
         }
+    }
+
+    #[test]
+    fn url_may_stand_in_a_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "redis://worker:s3cret@redis:6379\n").unwrap();
+        let url: ServerUrl = format!("@{}", file.path().display()).parse().unwrap();
+        assert_eq!(url.reveal(), "redis://worker:s3cret@redis:6379");
+        assert!("@/nowhere/at/all".parse::<ServerUrl>().is_err());
     }
 }

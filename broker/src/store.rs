@@ -14,7 +14,7 @@ use crate::{server_url::ServerUrl, store_clock::StoreClock};
 /// Where the store is.
 #[derive(Debug, Clone, clap::Args)]
 pub struct StoreArgs {
-    /// The Redis server
+    /// The Redis server; or @FILE that holds its URL
     #[arg(
         long,
         env = "GRISTMILL_REDIS_URL",

@@ -4,9 +4,9 @@ use clap::{Args, Command as Definition, CommandFactory, FromArgMatches, Parser, 
 
 use crate::{
     commands::{
-        dlq::DlqCommand, ingest::IngestCommand, job::JobCommand, keys::KeysCommand, loadtest::LoadtestCommand,
-        models::ModelsCommand, readers::ReadersCommand, submit::SubmitCommand, tenants::TenantsCommand,
-        webhooks::WebhooksCommand, worker::WorkerCommand,
+        access::AccessCommand, dlq::DlqCommand, ingest::IngestCommand, job::JobCommand, keys::KeysCommand,
+        loadtest::LoadtestCommand, models::ModelsCommand, readers::ReadersCommand, submit::SubmitCommand,
+        tenants::TenantsCommand, webhooks::WebhooksCommand, worker::WorkerCommand,
     },
     up::UpCommand,
 };
@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Tenants(TenantsCommand),
     /// Set where ends of jobs are told, and what signs it (for operators: speaks to the store)
     Webhooks(WebhooksCommand),
+    /// Write users and passwords of every role for NATS and Redis (for operators)
+    Access(AccessCommand),
     /// Put load on a server and count what became of every job
     Loadtest(Box<LoadtestCommand>),
 }
@@ -64,6 +66,7 @@ impl Command {
             Self::Readers(command) => command.run().await,
             Self::Tenants(command) => command.run().await,
             Self::Webhooks(command) => command.run().await,
+            Self::Access(command) => command.run(),
             Self::Loadtest(command) => command.run().await,
         }
     }

@@ -43,6 +43,21 @@ impl Process {
         Self::launch(Command::new(binary::gristmill()?), name, args, dir).await
     }
 
+    /// [`Self::start`] with these variables besides.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_with(
+        name: &str,
+        args: &[String],
+        dir: &Path,
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
+        let mut command = Command::new(binary::gristmill()?);
+        command.envs(variables.iter().copied());
+        Self::launch(command, name, args, dir).await
+    }
+
     /// [`Self::start`] with its clock off by so much and with some fail points switched on, where these are given; with
     /// fail points it is the build that has them.
     ///

@@ -1,15 +1,16 @@
 //! A stack in a folder of its own: both servers, one ingest, as many workers as a test wants.
 
+use gristmill_broker::nats::bare;
 use std::{path::Path, time::SystemTime};
 
 use anyhow::Context;
 use gristmill_broker::{
-    Store, StoreArgs,
+    ServerUrl, Store, StoreArgs,
     api_keys::{ApiKeyRecord, Grant},
 };
 use gristmill_ingest::keys::ApiKey;
 use gristmill_schemas::TenantId;
-use gristmill_servers::{Durability, Pair};
+use gristmill_servers::{Durability, Pair, Role};
 use tempfile::TempDir;
 
 use crate::{Client, Process};
@@ -49,7 +50,7 @@ impl Stack {
     /// A part cannot be started.
     pub async fn start_at(level: Durability, dir: TempDir, more: &[String]) -> anyhow::Result<Self> {
         let servers = Pair::start(level, dir.path()).await?;
-        let mut args = Self::ingest_args(Self::server_args(&servers), &dir.path().join("keys.json"));
+        let mut args = Self::ingest_args(Self::server_args(&servers, Role::Ingest), &dir.path().join("keys.json"));
         args.extend_from_slice(more);
         let ingest = Process::start("ingest", &args, dir.path()).await?;
         Ok(Self {
@@ -71,8 +72,8 @@ impl Stack {
         args
     }
 
-    fn server_args(servers: &Pair) -> Vec<String> {
-        Self::server_args_by(servers, [servers.nats.url(), servers.redis.url()])
+    fn server_args(servers: &Pair, role: Role) -> Vec<String> {
+        Self::server_args_by(servers, [servers.nats.url_of(role), servers.redis.url_of(role)])
     }
 
     /// The flags of a process that reaches the servers, of this level, by these URLs.
@@ -93,7 +94,10 @@ impl Stack {
     /// # Errors
     /// It does not become ready.
     pub async fn another_ingest(&self, name: &str) -> anyhow::Result<Process> {
-        let mut args = Self::ingest_args(Self::server_args(&self.servers), &self.dir.path().join("keys.json"));
+        let mut args = Self::ingest_args(
+            Self::server_args(&self.servers, Role::Ingest),
+            &self.dir.path().join("keys.json"),
+        );
         args.extend_from_slice(&self.ingest_flags);
         Process::start(name, &args, self.dir.path()).await
     }
@@ -104,7 +108,7 @@ impl Stack {
     /// It does not become ready.
     pub async fn worker(&self, name: &str, more: &[&str]) -> anyhow::Result<Process> {
         let mut args = vec!["worker".to_owned()];
-        args.extend(Self::server_args(&self.servers));
+        args.extend(Self::server_args(&self.servers, Role::Worker));
         args.extend(more.iter().map(|arg| (*arg).to_owned()));
         Process::start(name, &args, self.dir.path()).await
     }
@@ -169,7 +173,7 @@ impl Stack {
     }
 
     async fn stream(&self) -> anyhow::Result<async_nats::jetstream::stream::Stream> {
-        let client = async_nats::connect(self.servers.nats.url()).await?;
+        let client = bare(&self.servers.nats.url()).await?;
         let jetstream = async_nats::jetstream::new(client);
         Ok(jetstream.get_stream(gristmill_schemas::subject::STREAM).await?)
     }
@@ -178,7 +182,7 @@ impl Stack {
 /// The store of these servers, as an operator reaches it.
 pub(crate) fn store_of(servers: &Pair) -> anyhow::Result<Store> {
     let args = StoreArgs {
-        redis_url: servers.redis.url().into(),
+        redis_url: ServerUrl::new(servers.redis.url()),
     };
     Ok(Store::connect(&args)?)
 }

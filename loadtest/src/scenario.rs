@@ -246,7 +246,7 @@ mod tests {
 
     fn target() -> TargetArgs {
         TargetArgs {
-            url: "http://127.0.0.1:8080".to_owned().into(),
+            url: gristmill_broker::ServerUrl::new("http://127.0.0.1:8080".to_owned()),
             api_key: "gm_test".parse().unwrap(),
             encoding: Encoding::Msgpack,
             wait: Wait::Prefer,

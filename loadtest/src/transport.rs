@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 use eventsource_stream::{EventStream, Eventsource};
 use futures_util::StreamExt;
-use gristmill_broker::{DoorClient, NatsArgs};
+use gristmill_broker::{DoorClient, NatsArgs, ServerUrl};
 use http::{
     Request, Response, Uri,
     uri::{Authority, PathAndQuery, Scheme},
@@ -50,7 +50,7 @@ impl Transport {
         match url.split_once("://").map(|(scheme, _)| scheme) {
             Some("http") => Ok(Self::Http(Box::new(Http::to(url, in_flight)?))),
             Some("nats" | "tls") => {
-                let nats_url = url.to_owned().into();
+                let nats_url = ServerUrl::new(url.to_owned());
                 let door = DoorClient::connect(&NatsArgs { nats_url }).await;
                 // not the URL itself: it may hold a password
                 Ok(Self::Nats(door.context("the URL of NATS cannot be used")?))

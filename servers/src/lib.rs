@@ -4,6 +4,7 @@
 //! restart them. [`Child`] is the same care for our own processes. This crate speaks to the servers only to see that they
 //! are ready; everything else is the broker crate's.
 
+pub mod access;
 mod binaries;
 mod child;
 mod lock;
@@ -14,6 +15,7 @@ mod redis;
 mod server;
 mod spawner;
 
+pub use access::{Access, Role};
 pub use binaries::Binaries;
 pub use child::{Child, Output};
 pub use gristmill_schemas::Durability;

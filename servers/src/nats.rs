@@ -11,8 +11,12 @@ use gristmill_schemas::Durability;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
+use crate::access::{Access, Role, write_private};
 use crate::ports::free_port;
 use crate::server::{Recipe, Server};
+
+/// The file in its folder where the passwords of its users are.
+const ACCESS: &str = "access";
 
 /// A nats-server with JetStream.
 pub type Nats = Server<NatsOptions>;
@@ -22,7 +26,7 @@ pub type Nats = Server<NatsOptions>;
 pub struct NatsOptions {
     /// The executable.
     pub binary: PathBuf,
-    /// Configuration, log, lock, and the streams under `jetstream/`.
+    /// Configuration, passwords (`access`), log, lock, and the streams under `jetstream/`.
     pub data_dir: PathBuf,
     /// The port for clients on 127.0.0.1; 0 for a free one.
     pub port: u16,
@@ -36,6 +40,8 @@ pub struct NatsOptions {
     pub max_memory_store: u64,
     /// How long it may take to read its streams at start.
     pub startup_limit: Duration,
+    /// Its users; read or made when it starts.
+    access: Option<Access>,
 }
 
 impl NatsOptions {
@@ -51,6 +57,7 @@ impl NatsOptions {
             max_file_store: 8 << 30,
             max_memory_store: 256 << 20,
             startup_limit: Duration::from_secs(60),
+            access: None,
         }
     }
 
@@ -75,6 +82,7 @@ impl NatsOptions {
         } = self;
         let name = self.server_name();
         let store = quoted(&self.data_dir.join("jetstream"));
+        let authorization = self.access.as_ref().map(Access::nats_authorization).unwrap_or_default();
         let sync = match self.durability {
             Durability::PowerLoss => "always",
             Durability::ProcessCrash => "2m",
@@ -97,7 +105,7 @@ jetstream {{
   max_memory_store: {max_memory_store}
   sync_interval: "{sync}"
 }}
-"#
+{authorization}"#
         )
     }
 
@@ -130,7 +138,8 @@ impl Recipe for NatsOptions {
         self.startup_limit
     }
 
-    fn choose_ports(&mut self) -> io::Result<()> {
+    fn prepare(&mut self) -> io::Result<()> {
+        self.access = Some(Access::read_or_make(&self.data_dir.join(ACCESS))?);
         for port in [&mut self.port, &mut self.monitor_port] {
             if *port == 0 {
                 *port = free_port()?;
@@ -141,14 +150,19 @@ impl Recipe for NatsOptions {
 
     fn command(&self) -> anyhow::Result<Command> {
         let path = self.data_dir.join("nats-server.conf");
-        std::fs::write(&path, self.config()).with_context(|| format!("write {}", path.display()))?;
+        write_private(&path, &self.config()).with_context(|| format!("write {}", path.display()))?;
         let mut command = Command::new(&self.binary);
         command.arg("--config").arg(path);
         Ok(command)
     }
 
-    fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+    fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn url(&self, role: Role) -> String {
+        let user = self.access.as_ref().map(|access| access.userinfo(role));
+        format!("nats://{}127.0.0.1:{}", user.unwrap_or_default(), self.port)
     }
 
     async fn is_ready(&self, _pid: u32) -> io::Result<bool> {

@@ -1,6 +1,6 @@
 //! How redis-server is run: its arguments, and when it is ready. valkey-server takes the same.
 
-use std::fs::File;
+use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -11,11 +11,15 @@ use gristmill_schemas::Durability;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::access::{Access, Role, write_private};
 use crate::ports::free_port;
 use crate::server::{Recipe, Server};
 
 /// The file in its folder where it keeps its users.
 const USERS: &str = "users.acl";
+
+/// The file there where the passwords of its users are.
+const ACCESS: &str = "access";
 
 /// A redis-server with an append-only file.
 pub type Redis = Server<RedisOptions>;
@@ -25,7 +29,7 @@ pub type Redis = Server<RedisOptions>;
 pub struct RedisOptions {
     /// The executable.
     pub binary: PathBuf,
-    /// Log, lock, users (`users.acl`), and the append-only file under `appendonlydir/`.
+    /// Log, lock, users (`users.acl`) and their passwords (`access`), and the append-only file under `appendonlydir/`.
     pub data_dir: PathBuf,
     /// The port on 127.0.0.1; 0 for a free one.
     pub port: u16,
@@ -35,6 +39,8 @@ pub struct RedisOptions {
     pub max_memory: u64,
     /// How long it may take to read its data at start.
     pub startup_limit: Duration,
+    /// Its users; read or made when it starts.
+    access: Option<Access>,
 }
 
 impl RedisOptions {
@@ -48,6 +54,7 @@ impl RedisOptions {
             durability,
             max_memory: 1 << 30,
             startup_limit: Duration::from_secs(60),
+            access: None,
         }
     }
 }
@@ -63,7 +70,16 @@ impl Recipe for RedisOptions {
         self.startup_limit
     }
 
-    fn choose_ports(&mut self) -> io::Result<()> {
+    fn prepare(&mut self) -> io::Result<()> {
+        let access = Access::read_or_make(&self.data_dir.join(ACCESS))?;
+        let users = self.data_dir.join(USERS);
+        let file = match fs::read_to_string(&users) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error),
+        };
+        write_private(&users, &access.redis_users(&file))?;
+        self.access = Some(access);
         if self.port == 0 {
             self.port = free_port()?;
         }
@@ -76,11 +92,6 @@ impl Recipe for RedisOptions {
             // not everysec: while its fsync is under way, Redis answers first and writes later
             Durability::ProcessCrash => "no",
         };
-        // the server wants it to be there, and writes it anew when users change
-        File::options()
-            .create(true)
-            .append(true)
-            .open(self.data_dir.join(USERS))?;
         let mut command = Command::new(&self.binary);
         command
             .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
@@ -102,23 +113,36 @@ impl Recipe for RedisOptions {
                 "--maxmemory-policy",
                 "noeviction",
             ])
-            // it has gone into its folder by the time it reads this
+            // it has gone into its folder by the time it reads this, and writes it anew when users change
             .args(["--aclfile", USERS])
             .args(["--daemonize", "no", "--logfile", ""]);
         Ok(command)
     }
 
-    fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+    fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn url(&self, role: Role) -> String {
+        let user = self.access.as_ref().map(|access| access.userinfo(role));
+        format!("redis://{}127.0.0.1:{}", user.unwrap_or_default(), self.port)
     }
 
     /// While it reads its data it answers PING with an error (LOADING). Its pid tells it from any other that may have
     /// taken its port.
     async fn is_ready(&self, pid: u32) -> io::Result<bool> {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await?;
-        stream.write_all(b"PING\r\nINFO server\r\nQUIT\r\n").await?;
+        let password = self
+            .access
+            .as_ref()
+            .map_or("", |access| access.password(Role::Operator));
+        let ask = format!(
+            "AUTH {} {password}\r\nPING\r\nINFO server\r\nQUIT\r\n",
+            Role::Operator.as_str()
+        );
+        stream.write_all(ask.as_bytes()).await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;
-        Ok(answer.starts_with("+PONG") && answer.contains(&format!("process_id:{pid}\r\n")))
+        Ok(answer.starts_with("+OK\r\n+PONG") && answer.contains(&format!("process_id:{pid}\r\n")))
     }
 }

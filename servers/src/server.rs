@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use nix::sys::signal::Signal;
 
+use crate::access::Role;
 use crate::child::{Child, Output};
 use crate::lock::DataDirLock;
 
@@ -39,12 +40,12 @@ pub trait Recipe: Clone + Send + Sync {
     /// How long it may take until it is ready; it reads its data first.
     fn startup_limit(&self) -> Duration;
 
-    /// Replaces each port that is 0 by a free one.
+    /// Replaces each port that is 0 by a free one, and reads or makes its users' passwords.
     ///
     /// # Errors
     ///
-    /// None is free.
-    fn choose_ports(&mut self) -> io::Result<()>;
+    /// No port is free, or the passwords cannot be read or written.
+    fn prepare(&mut self) -> io::Result<()>;
 
     /// The command that runs it in the foreground, logging to stdout or stderr. May write a configuration file.
     ///
@@ -53,8 +54,11 @@ pub trait Recipe: Clone + Send + Sync {
     /// The file cannot be written.
     fn command(&self) -> anyhow::Result<Command>;
 
-    /// The URL for clients.
-    fn url(&self) -> String;
+    /// Where clients connect, on 127.0.0.1.
+    fn port(&self) -> u16;
+
+    /// Its URL, with the user and the password of a role.
+    fn url(&self, role: Role) -> String;
 
     /// Whether the server with this pid, and no other on its port, is ready for clients.
     fn is_ready(&self, pid: u32) -> impl Future<Output = io::Result<bool>> + Send;
@@ -79,17 +83,23 @@ impl<R: Recipe> Server<R> {
         let (recipe, child) = launch_on_a_port(recipe).await?;
         tracing::info!(
             server.name = R::NAME,
-            server.url = recipe.url(),
+            server.port = recipe.port(),
             server.pid = child.pid(),
             "server is ready"
         );
         Ok(Self { recipe, child })
     }
 
-    /// The URL for clients; the same after a restart.
+    /// The URL for an operator; the same after a restart.
     #[must_use]
     pub fn url(&self) -> String {
-        self.recipe.url()
+        self.url_of(Role::Operator)
+    }
+
+    /// The URL for whoever has this role.
+    #[must_use]
+    pub fn url_of(&self, role: Role) -> String {
+        self.recipe.url(role)
     }
 
     /// The options it runs with, the chosen ports among them.
@@ -151,7 +161,7 @@ impl<R: Recipe> Server<R> {
         self.child = child;
         tracing::info!(
             server.name = R::NAME,
-            server.url = self.url(),
+            server.port = self.recipe.port(),
             server.pid = self.pid(),
             "server is ready again"
         );
@@ -169,7 +179,7 @@ async fn launch_on_a_port<R: Recipe>(recipe: R) -> anyhow::Result<(R, Child)> {
     let mut attempt = 1;
     loop {
         let mut chosen = recipe.clone();
-        chosen.choose_ports()?;
+        chosen.prepare()?;
         match launch(&chosen).await {
             Ok(child) => return Ok((chosen, child)),
             Err(LaunchError::PortTaken(_)) if attempt < PORT_ATTEMPTS => {

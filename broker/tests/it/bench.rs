@@ -1,5 +1,6 @@
 //! The servers of one test, and the one way to wait.
 
+use gristmill_broker::nats::bare;
 use std::{future::Future, time::Duration};
 
 use clap::Parser;
@@ -90,7 +91,7 @@ impl BrokerBench {
 
     /// What the consumer of a job's queue has yet to deliver, and what it has delivered without an end.
     pub(crate) async fn pending(&self, job: &Job) -> (u64, usize) {
-        let client = async_nats::connect(self.server.url()).await.unwrap();
+        let client = bare(&self.server.url()).await.unwrap();
         let stream = async_nats::jetstream::new(client).get_stream(STREAM).await.unwrap();
         let info = stream.consumer_info(queue_of(job).consumer()).await.unwrap();
         (info.num_pending, info.num_ack_pending)
@@ -98,7 +99,7 @@ impl BrokerBench {
 
     /// How many envelopes the stream holds.
     pub(crate) async fn envelopes(&self) -> u64 {
-        let client = async_nats::connect(self.server.url()).await.unwrap();
+        let client = bare(&self.server.url()).await.unwrap();
         let stream = async_nats::jetstream::new(client).get_stream(STREAM).await;
         stream.unwrap().get_info().await.unwrap().state.messages
     }

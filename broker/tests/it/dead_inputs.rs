@@ -1,5 +1,6 @@
 //! The inputs of failed jobs: kept as long as the job's own retention says, in a stream that once had one age for all.
 
+use gristmill_broker::nats::bare;
 use std::time::Duration;
 
 use async_nats::jetstream::{self, stream};
@@ -19,7 +20,7 @@ const ARGS: DeadLetterArgs = DeadLetterArgs {
 #[tokio::test]
 async fn inputs_live_as_long_as_their_jobs_retention_also_in_a_stream_of_an_earlier_build() {
     let bench = BrokerBench::start(&[]).await;
-    let context = jetstream::new(async_nats::connect(bench.server.url()).await.unwrap());
+    let context = jetstream::new(bare(&bench.server.url()).await.unwrap());
     let earlier = stream::Config {
         name: DEAD_LETTERS.to_owned(),
         subjects: vec![DEAD_LETTERS_WILDCARD.to_owned()],

@@ -1,5 +1,6 @@
 //! Whether the servers keep the durability level: each setting that does not is named, and what is not shown is not assumed.
 
+use gristmill_broker::nats::bare;
 use std::path::Path;
 
 use clap::Parser;
@@ -56,7 +57,7 @@ impl Bench {
     }
 
     async fn make_stream(&self, more: serde_json::Value) {
-        let client = async_nats::connect(self.servers.nats.url()).await.unwrap();
+        let client = bare(&self.servers.nats.url()).await.unwrap();
         let mut config = serde_json::json!({"name": STREAM, "subjects": ["jobs.>"], "retention": "workqueue"});
         config
             .as_object_mut()
@@ -183,7 +184,7 @@ async fn what_a_server_does_not_show_is_refused_unless_somebody_vouches() {
     let client = redis::Client::open(bench.servers.redis.url()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let rule: String = redis::cmd("ACL")
-        .arg(&["SETUSER", "default", "-config"])
+        .arg(&["SETUSER", "operator", "-config"])
         .query_async(&mut connection)
         .await
         .unwrap();

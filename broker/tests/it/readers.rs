@@ -26,7 +26,7 @@ fn reader(id: &str, consumer_groups: bool) -> Reader {
 }
 
 async fn connected(bench: &StoreBench, reader: &Reader) -> Result<MultiplexedConnection, RedisError> {
-    let address = bench.server.url().trim_start_matches("redis://").to_owned();
+    let address = bench.server.url().rsplit('@').next().unwrap().to_owned();
     let password = PASSWORD.replace(' ', "%20");
     let client = Client::open(format!("redis://{}:{password}@{address}", reader.name)).unwrap();
     within("a connection", client.get_multiplexed_async_connection()).await
@@ -91,7 +91,7 @@ async fn reader_reads_its_tenants_outcomes_and_events() {
         let answer = ask(&mut connection, &command).await;
         assert!(answer.is_ok(), "{command}: {answer:?}");
     }
-    let address = bench.server.url().trim_start_matches("redis://").to_owned();
+    let address = bench.server.url().rsplit('@').next().unwrap().to_owned();
     let url = format!("redis://{}:{}@{address}", reader.name, PASSWORD.replace(' ', "%20"));
     let mut hints = Client::open(url).unwrap().get_async_pubsub().await.unwrap();
     hints.psubscribe(key::pattern::hints(&tenant())).await.unwrap();

@@ -372,17 +372,20 @@ async fn settlement_that_loses_leaves_no_event() {
 async fn store_without_memory_refuses_whole_and_takes_again_once_there_is_room() {
     let bench = StoreBench::with_memory(4 << 20).await;
     let mut raw = bench.raw().await;
-    let filler = vec![b'x'; 64 << 10];
-    within("a full store", async {
-        for number in 0.. {
-            let mut set = redis::cmd("SET");
-            set.arg(format!("filler:{number}")).arg(&filler);
-            if let Err(error) = set.query_async::<()>(&mut raw).await {
-                return assert_eq!(error.code(), Some("OOM"));
+    // to the last byte: what is refused because it is large leaves room for what is small
+    for size in [64 << 10, 1 << 10, 1] {
+        let filler = vec![b'x'; size];
+        within("a full store", async {
+            for number in 0.. {
+                let mut set = redis::cmd("SET");
+                set.arg(format!("filler:{size}:{number}")).arg(&filler);
+                if let Err(error) = set.query_async::<()>(&mut raw).await {
+                    return assert_eq!(error.code(), Some("OOM"));
+                }
             }
-        }
-    })
-    .await;
+        })
+        .await;
+    }
     let (tenant, id) = (tenant(), id());
     let full = StoreError::Full("OOM".to_owned());
     assert!(!bench.store.writable().await);

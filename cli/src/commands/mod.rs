@@ -1,5 +1,6 @@
 //! The commands, a file each. `up` has a folder of its own.
 
+pub(crate) mod access;
 pub(crate) mod dlq;
 pub(crate) mod ingest;
 pub(crate) mod job;

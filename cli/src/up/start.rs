@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use anyhow::Context;
 use futures_util::future::try_join_all;
 use gristmill_broker::{DurabilityArgs, ServerUrl};
-use gristmill_servers::{Binaries, Nats, NatsOptions, Redis, RedisOptions, free_port};
+use gristmill_servers::{Binaries, Nats, NatsOptions, Redis, RedisOptions, Role, free_port};
 
 use super::{
     UpCommand, banner,
@@ -35,21 +35,19 @@ pub(super) async fn everything(
     data_dir: &DataDir,
     supervisor: &Supervisor,
 ) -> anyhow::Result<Started> {
-    let ((nats_url, nats_monitor_url), redis_url) = tokio::try_join!(
+    let (nats, redis) = tokio::try_join!(
         nats(command, data_dir, supervisor),
         redis(command, data_dir, supervisor)
     )?;
-    let api_key = dev_key::ensure(&data_dir.dev_key(), &redis_url).await?;
+    let api_key = dev_key::ensure(&data_dir.dev_key(), &redis.operator).await?;
     let recipes = Recipes {
         command,
         data_dir,
         executable: std::env::current_exe().context("find the executable of this process")?,
         servers: Servers {
-            nats: &nats_url,
-            redis: &redis_url,
-            nats_monitor: nats_monitor_url.as_ref(),
-        }
-        .variables(&command.durability),
+            nats: &nats,
+            redis: &redis,
+        },
     };
     let (ingest, workers) = tokio::try_join!(
         OwnProcess::start(recipes.ingest()?),
@@ -60,8 +58,8 @@ pub(super) async fn everything(
         url: announced.url.context("an ingest announces its URL")?,
         admin_url: announced.admin_url,
         api_key,
-        nats_url,
-        redis_url,
+        nats_url: nats.operator.clone(),
+        redis_url: redis.operator.clone(),
     };
     supervisor.keep(ingest, ready::INGEST, Rank::Ingest);
     for (number, worker) in (1..).zip(workers) {
@@ -73,26 +71,53 @@ pub(super) async fn everything(
     Ok(Started { access, banner })
 }
 
-/// Where it is, and where it tells of itself, if it does.
-async fn nats(
-    command: &UpCommand,
-    data_dir: &DataDir,
-    supervisor: &Supervisor,
-) -> anyhow::Result<(ServerUrl, Option<ServerUrl>)> {
+/// How one server is reached by whom. One that was given has one URL for all.
+struct Reached {
+    operator: ServerUrl,
+    ingest: ServerUrl,
+    worker: ServerUrl,
+    /// Where it tells of itself, if it does.
+    monitor: Option<ServerUrl>,
+}
+
+impl Reached {
+    fn given(url: &ServerUrl, monitor: Option<ServerUrl>) -> Self {
+        let [operator, ingest, worker] = [(); 3].map(|()| url.clone());
+        Self {
+            operator,
+            ingest,
+            worker,
+            monitor,
+        }
+    }
+
+    fn own(url_of: impl Fn(Role) -> String, monitor: Option<String>) -> Self {
+        let [operator, ingest, worker] =
+            [Role::Operator, Role::Ingest, Role::Worker].map(|role| ServerUrl::new(url_of(role)));
+        Self {
+            operator,
+            ingest,
+            worker,
+            monitor: monitor.map(ServerUrl::new),
+        }
+    }
+}
+
+async fn nats(command: &UpCommand, data_dir: &DataDir, supervisor: &Supervisor) -> anyhow::Result<Reached> {
     let UpCommand { durability, .. } = command;
     if let Some(url) = &command.nats_url {
-        return Ok((url.clone(), durability.nats_monitor_url.clone()));
+        return Ok(Reached::given(url, durability.nats_monitor_url.clone()));
     }
     let options = NatsOptions::new(Binaries::locate_nats()?, data_dir.nats(), durability.durability);
     let server = Nats::start(options).await?;
-    let (url, monitor_url) = (server.url().into(), server.options().monitor_url().into());
+    let reached = Reached::own(|role| server.url_of(role), Some(server.options().monitor_url()));
     supervisor.keep(server, ready::NATS, Rank::Servers);
-    Ok((url, Some(monitor_url)))
+    Ok(reached)
 }
 
-async fn redis(command: &UpCommand, data_dir: &DataDir, supervisor: &Supervisor) -> anyhow::Result<ServerUrl> {
+async fn redis(command: &UpCommand, data_dir: &DataDir, supervisor: &Supervisor) -> anyhow::Result<Reached> {
     if let Some(url) = &command.redis_url {
-        return Ok(url.clone());
+        return Ok(Reached::given(url, None));
     }
     let options = RedisOptions::new(
         Binaries::locate_redis()?,
@@ -100,31 +125,28 @@ async fn redis(command: &UpCommand, data_dir: &DataDir, supervisor: &Supervisor)
         command.durability.durability,
     );
     let server = Redis::start(options).await?;
-    let url = server.url().into();
+    let reached = Reached::own(|role| server.url_of(role), None);
     supervisor.keep(server, ready::REDIS, Rank::Servers);
-    Ok(url)
+    Ok(reached)
 }
 
-/// How the servers are reached.
+/// Both servers.
 struct Servers<'a> {
-    nats: &'a ServerUrl,
-    redis: &'a ServerUrl,
-    nats_monitor: Option<&'a ServerUrl>,
+    nats: &'a Reached,
+    redis: &'a Reached,
 }
 
 impl Servers<'_> {
-    /// What our own processes are told of them. Not as flags: everybody may read those, and URLs may hold passwords.
-    fn variables(&self, args: &DurabilityArgs) -> Vec<(&'static str, String)> {
+    /// What a process of ours is told of them. Not as flags: everybody may read those, and URLs hold passwords.
+    fn variables(&self, url: impl Fn(&Reached) -> &ServerUrl, args: &DurabilityArgs) -> Vec<(&'static str, String)> {
         let mut variables = vec![
-            ("GRISTMILL_NATS_URL", self.nats.reveal().to_owned()),
-            ("GRISTMILL_REDIS_URL", self.redis.reveal().to_owned()),
+            ("GRISTMILL_NATS_URL", url(self.nats).reveal().to_owned()),
+            ("GRISTMILL_REDIS_URL", url(self.redis).reveal().to_owned()),
             ("GRISTMILL_DURABILITY", args.durability.to_string()),
             ("GRISTMILL_DURABILITY_UNCHECKED", args.durability_unchecked.to_string()),
         ];
-        variables.extend(
-            self.nats_monitor
-                .map(|url| ("GRISTMILL_NATS_MONITOR_URL", url.reveal().to_owned())),
-        );
+        let monitor = self.nats.monitor.as_ref();
+        variables.extend(monitor.map(|url| ("GRISTMILL_NATS_MONITOR_URL", url.reveal().to_owned())));
         variables
     }
 }
@@ -134,7 +156,7 @@ struct Recipes<'a> {
     command: &'a UpCommand,
     data_dir: &'a DataDir,
     executable: PathBuf,
-    servers: Vec<(&'static str, String)>,
+    servers: Servers<'a>,
 }
 
 impl Recipes<'_> {
@@ -145,17 +167,19 @@ impl Recipes<'_> {
         args.extend(["--listen".to_owned(), address(self.command.port)?]);
         args.extend(["--admin-addr".to_owned(), address(self.command.admin_port)?]);
         args.extend(["--drain-timeout".to_owned(), self.command.grace.to_string()]);
-        Ok(self.recipe(ready::INGEST.to_owned(), args))
+        Ok(self.recipe(ready::INGEST.to_owned(), args, |reached| &reached.ingest))
     }
 
     fn worker(&self, number: u16) -> Recipe {
         let mut args = words(["worker", "--admin-addr", "127.0.0.1:0"]);
         args.extend(["--worker-grace".to_owned(), self.command.grace.to_string()]);
-        self.recipe(ready::worker(number), args)
+        self.recipe(ready::worker(number), args, |reached| &reached.worker)
     }
 
-    fn recipe(&self, name: String, mut args: Vec<String>) -> Recipe {
-        let UpCommand { catalog, .. } = self.command;
+    fn recipe(&self, name: String, mut args: Vec<String>, url: impl Fn(&Reached) -> &ServerUrl) -> Recipe {
+        let UpCommand {
+            catalog, durability, ..
+        } = self.command;
         args.extend(["--models-dir".to_owned(), catalog.models_dir.display().to_string()]);
         args.extend([
             "--artifacts-dir".to_owned(),
@@ -169,7 +193,7 @@ impl Recipes<'_> {
             grace: Duration::from(self.command.grace) + BEYOND_GRACE,
             name,
             args,
-            environment: self.servers.clone(),
+            environment: self.servers.variables(url, durability),
         }
     }
 }

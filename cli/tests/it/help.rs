@@ -5,7 +5,7 @@
 
 use crate::gristmill::{run, stdout};
 
-const COMMANDS: [&[&str]; 33] = [
+const COMMANDS: [&[&str]; 34] = [
     &[],
     &["up"],
     &["ingest"],
@@ -38,6 +38,7 @@ const COMMANDS: [&[&str]; 33] = [
     &["webhooks", "rotate"],
     &["webhooks", "list"],
     &["webhooks", "delete"],
+    &["access"],
     &["loadtest"],
 ];
 

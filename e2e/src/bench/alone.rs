@@ -1,6 +1,7 @@
 //! One durable publish and one durable commit, one after the other and with nothing around them: what a job at low load cannot be
 //! faster than.
 
+use gristmill_broker::nats::bare;
 use std::time::Instant;
 
 use async_nats::jetstream::{self, stream};
@@ -16,7 +17,7 @@ const STREAM: &str = "BENCH";
 /// # Errors
 /// A server does not answer.
 pub async fn pair_ms(servers: &Pair) -> anyhow::Result<f64> {
-    let jetstream = jetstream::new(async_nats::connect(servers.nats.url()).await?);
+    let jetstream = jetstream::new(bare(&servers.nats.url()).await?);
     let config = stream::Config {
         name: STREAM.to_owned(),
         subjects: vec!["bench".to_owned()],

@@ -1,6 +1,7 @@
 //! How fast a queue is worked off that has a backlog, and what memory the backlog takes. Jobs come onto the stream as an ingest
 //! would publish them, in full envelopes, as fast as they leave it.
 
+use gristmill_broker::nats::bare;
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant, SystemTime},
@@ -76,7 +77,7 @@ impl Backlog {
             lane: Lane::Interactive,
             group: TenantGroup::of(&tenant),
         };
-        let jetstream = jetstream::new(async_nats::connect(site.stack.servers.nats.url()).await?);
+        let jetstream = jetstream::new(bare(&site.stack.servers.nats.url()).await?);
         Ok(Self {
             stream: jetstream.get_stream(STREAM).await?,
             jetstream,

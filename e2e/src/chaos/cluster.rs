@@ -3,7 +3,7 @@
 
 use anyhow::Context;
 use gristmill_broker::Store;
-use gristmill_servers::{Durability, Pair};
+use gristmill_servers::{Durability, Pair, Role};
 use tempfile::TempDir;
 
 use crate::{
@@ -141,7 +141,7 @@ impl Cluster {
     }
 
     async fn add_ingest(&mut self, number: usize) -> anyhow::Result<()> {
-        let (link, servers) = self.way_to_servers().await?;
+        let (link, servers) = self.way_to_servers(Role::Ingest).await?;
         let mut args = Stack::ingest_args(servers, &self.dir.path().join("keys.json"));
         args.extend_from_slice(&self.catalog_flags);
         args.extend(self.setup.ingest_flags.iter().map(|flag| (*flag).to_owned()));
@@ -165,7 +165,7 @@ impl Cluster {
     /// It does not become ready.
     pub async fn add_worker(&mut self) -> anyhow::Result<()> {
         let mut args = vec!["worker".to_owned()];
-        let (link, servers) = self.way_to_servers().await?;
+        let (link, servers) = self.way_to_servers(Role::Worker).await?;
         args.extend(servers);
         args.extend_from_slice(&self.catalog_flags);
         args.extend(WORKER_FLAGS.iter().chain(&LOG_LEVEL).map(|flag| (*flag).to_owned()));
@@ -185,15 +185,15 @@ impl Cluster {
     }
 
     /// How the next process reaches the servers.
-    async fn way_to_servers(&self) -> anyhow::Result<(Option<Link>, Vec<String>)> {
+    async fn way_to_servers(&self, role: Role) -> anyhow::Result<(Option<Link>, Vec<String>)> {
         let link = if self.setup.linked {
-            Some(Link::to(&self.servers).await?)
+            Some(Link::to(&self.servers, role).await?)
         } else {
             None
         };
-        let direct = || [self.servers.nats.url(), self.servers.redis.url()];
+        let direct = || [self.servers.nats.url_of(role), self.servers.redis.url_of(role)];
         let urls = link.as_ref().map_or_else(direct, Link::urls);
-        let args = Stack::server_args_by(&self.servers, urls.map(|url| secrets::with_password(&url)));
+        let args = Stack::server_args_by(&self.servers, urls);
         Ok((link, args))
     }
 
@@ -255,7 +255,11 @@ impl Cluster {
             let told = member.metrics().await?.into_iter();
             texts.extend(told.map(|text| (place.clone(), text.into_bytes())));
         }
-        let secrets: Vec<&str> = self.keys.iter().filter_map(|key| key.rsplit('_').next()).collect();
+        let Pair { nats, redis } = &self.servers;
+        let urls = [Role::Ingest, Role::Worker, Role::Operator].map(|role| [nats.url_of(role), redis.url_of(role)]);
+        let passwords = urls.iter().flatten().map(|url| secrets::password(url));
+        let keys = self.keys.iter().filter_map(|key| key.rsplit('_').next());
+        let secrets: Vec<&str> = keys.chain(passwords).collect();
         Ok(secrets::places(&texts, &secrets))
     }
 }

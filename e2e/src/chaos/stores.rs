@@ -1,5 +1,6 @@
 //! The raw content of both stores once everything is over: what is there whoever asks, ghosts included.
 
+use gristmill_broker::nats::bare;
 use std::collections::BTreeMap;
 
 use anyhow::{Context, anyhow};
@@ -85,7 +86,7 @@ impl Stored {
 /// # Errors
 /// The broker does not answer.
 pub async fn envelopes(nats_url: &str) -> anyhow::Result<u64> {
-    let client = async_nats::connect(nats_url).await?;
+    let client = bare(nats_url).await?;
     let words = |error: &dyn std::fmt::Display| anyhow!("{error}");
     let stream = async_nats::jetstream::new(client).get_stream(STREAM).await;
     let mut stream = stream.map_err(|error| words(&error))?;

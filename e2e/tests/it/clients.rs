@@ -71,11 +71,8 @@ async fn reader_url(stack: &Stack) -> anyhow::Result<String> {
     let made = operator(stack, &["readers", "create", "--tenant", "acme"]).await?;
     let part = |name: &str| made[name].as_str().map(str::to_owned).with_context(|| made.to_string());
     anyhow::ensure!(made["acl_line"].is_null(), "the server keeps its users: {made}");
-    Ok(store.replacen(
-        "redis://",
-        &format!("redis://{}:{}@", part("name")?, part("password")?),
-        1,
-    ))
+    let address = store.rsplit('@').next().context("an address")?;
+    Ok(format!("redis://{}:{}@{address}", part("name")?, part("password")?))
 }
 
 async fn ended(client: &Client, value: f32) -> anyhow::Result<JobView> {

@@ -2,8 +2,9 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use gristmill_broker::nats::bare;
 use gristmill_e2e::{
-    inject::{Proxy, Way, Weather},
+    inject::{Proxy, Way, Weather, link::through},
     wait::until,
 };
 use gristmill_servers::{Durability, Pair};
@@ -14,11 +15,11 @@ use tokio::time::timeout;
 const SILENCE: Duration = Duration::from_secs(1);
 
 fn address(url: &str) -> SocketAddr {
-    url.rsplit('/').next().unwrap().parse().unwrap()
+    url.rsplit(['/', '@']).next().unwrap().parse().unwrap()
 }
 
-async fn connected(proxy: &Proxy) -> redis::RedisResult<MultiplexedConnection> {
-    let client = redis::Client::open(format!("redis://{}", proxy.address()))?;
+async fn connected(servers: &Pair, proxy: &Proxy) -> redis::RedisResult<MultiplexedConnection> {
+    let client = redis::Client::open(through(&servers.redis.url(), proxy))?;
     let patient = redis::AsyncConnectionConfig::new()
         .set_response_timeout(None)
         .set_connection_timeout(None);
@@ -35,40 +36,40 @@ async fn proxy_cuts_silences_and_delays_what_passes_through_it_and_heals() -> an
     let servers = Pair::start(Durability::PowerLoss, dir.path()).await?;
     let proxy = Proxy::start(address(&servers.redis.url())).await?;
     let direct = Proxy::start(address(&servers.redis.url())).await?;
-    let mut witness = connected(&direct).await?;
-    let mut client = connected(&proxy).await?;
+    let mut witness = connected(&servers, &direct).await?;
+    let mut client = connected(&servers, &proxy).await?;
     assert_eq!(increment(&mut client).await?, 1);
     assert_eq!(proxy.damage(), direct.damage());
 
     proxy.set(Weather::Cut);
     assert!(increment(&mut client).await.is_err());
-    assert!(connected(&proxy).await.is_err());
+    assert!(connected(&servers, &proxy).await.is_err());
     assert!(proxy.damage().connections_cut >= 2);
     assert_eq!(proxy.damage().bytes_dropped, 0);
 
     proxy.set(Weather::Fair);
-    let mut client = connected(&proxy).await?;
+    let mut client = connected(&servers, &proxy).await?;
     assert_eq!(increment(&mut client).await?, 2);
     proxy.set(Weather::Silent);
     assert!(timeout(SILENCE, increment(&mut client)).await.is_err());
     assert!(proxy.damage().bytes_dropped > 0);
-    assert!(timeout(SILENCE, connected(&proxy)).await.is_err());
+    assert!(timeout(SILENCE, connected(&servers, &proxy)).await.is_err());
     // what fell silent has a gap: it does not live on
     proxy.set(Weather::Fair);
     assert!(increment(&mut client).await.is_err());
 
-    let mut client = connected(&proxy).await?;
+    let mut client = connected(&servers, &proxy).await?;
     proxy.set(Weather::Deaf(Way::ToClient));
     assert!(timeout(SILENCE, increment(&mut client)).await.is_err());
     assert_eq!(increment(&mut witness).await?, 4, "it was done, and nobody was told");
     proxy.set(Weather::Fair);
-    let mut client = connected(&proxy).await?;
+    let mut client = connected(&servers, &proxy).await?;
     proxy.set(Weather::Deaf(Way::ToServer));
     assert!(timeout(SILENCE, increment(&mut client)).await.is_err());
     assert_eq!(increment(&mut witness).await?, 5, "it never arrived");
 
     proxy.set(Weather::Slow(Duration::from_millis(50)));
-    let mut client = connected(&proxy).await?;
+    let mut client = connected(&servers, &proxy).await?;
     let before = proxy.damage();
     assert_eq!(increment(&mut client).await?, 6);
     assert_eq!(proxy.damage().pieces_delayed, before.pieces_delayed + 2);
@@ -81,8 +82,7 @@ async fn proxy_outlives_the_server_behind_it() -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
     let mut servers = Pair::start(Durability::PowerLoss, dir.path()).await?;
     let proxy = Proxy::start(address(&servers.nats.url())).await?;
-    let url = format!("nats://{}", proxy.address());
-    let client = async_nats::connect(&url).await?;
+    let client = bare(&through(&servers.nats.url(), &proxy)).await?;
     client.flush().await?;
     servers.nats.kill().await?;
     until("the client to lose its broker", || {

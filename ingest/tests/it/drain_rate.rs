@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gristmill_broker::{Broker, NatsArgs, QueueConsumer, TenantSettings};
+use gristmill_broker::{Broker, NatsArgs, QueueConsumer, ServerUrl, TenantSettings};
 use gristmill_schemas::{
     JobId, Lane,
     api::JobView,
@@ -19,7 +19,7 @@ const BACKLOG: usize = 150;
 const WORK: Duration = Duration::from_millis(200);
 
 async fn consumer(stand: &Stand) -> QueueConsumer {
-    let nats_url = stand.servers.nats.url().into();
+    let nats_url = ServerUrl::new(stand.servers.nats.url());
     let broker = Broker::connect(&NatsArgs { nats_url }).await.unwrap();
     let queue = Queue {
         model: "identity".parse().unwrap(),

@@ -6,7 +6,7 @@ use axum::{
     body::Bytes,
     http::{Request, Response, StatusCode, request::Builder},
 };
-use gristmill_broker::{AskError, DoorClient, NatsArgs};
+use gristmill_broker::{AskError, DoorClient, NatsArgs, ServerUrl};
 use gristmill_schemas::{
     Datatype, JobResult, JobState, Tensor,
     api::{JobView, Problem},
@@ -26,7 +26,7 @@ impl Bus {
     /// Comes back once the stand serves there.
     async fn of(stand: &Stand) -> Self {
         let args = NatsArgs {
-            nats_url: stand.servers.nats.url().into(),
+            nats_url: ServerUrl::new(stand.servers.nats.url()),
         };
         let bus = Self {
             client: DoorClient::connect(&args).await.unwrap(),
@@ -148,7 +148,7 @@ async fn at_shutdown_who_waits_is_answered_and_nobody_serves_any_more() {
 async fn without_the_flag_nobody_serves_there() {
     let stand = Stand::start().await;
     let args = NatsArgs {
-        nats_url: stand.servers.nats.url().into(),
+        nats_url: ServerUrl::new(stand.servers.nats.url()),
     };
     let client = DoorClient::connect(&args).await.unwrap();
     let request = Request::get("/v1/models").body(Bytes::new()).unwrap();

@@ -4,7 +4,7 @@ use std::{future::Future, path::Path, time::Duration};
 
 use clap::Parser;
 use gristmill_broker::{
-    Settled, Store, StoreArgs,
+    ServerUrl, Settled, Store, StoreArgs,
     api_keys::{ApiKeyRecord, Grant},
 };
 use gristmill_ingest::{IngestArgs, Listeners, keys::ApiKey};
@@ -14,7 +14,7 @@ use gristmill_schemas::{
     key,
     subject::QueueTag,
 };
-use gristmill_servers::{Durability, Pair};
+use gristmill_servers::{Durability, Pair, Role};
 use gristmill_telemetry::Shutdown;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -72,7 +72,7 @@ impl Stand {
         let servers = Pair::start(Durability::ProcessCrash, dir.path()).await.unwrap();
         let args = arguments(&servers, dir.path(), flags);
         let store = Store::connect(&StoreArgs {
-            redis_url: servers.redis.url().into(),
+            redis_url: ServerUrl::new(servers.redis.url()),
         })
         .unwrap();
         let key = ApiKey::generate().unwrap();
@@ -167,13 +167,14 @@ impl Stand {
 
     /// What the store answers, as it writes it.
     pub(crate) async fn ask_store(&self, command: &str) -> String {
-        let address = self.servers.redis.url().trim_start_matches("redis://").to_owned();
-        let mut stream = TcpStream::connect(&address).await.unwrap();
-        let ask = format!("{command}\r\nQUIT\r\n");
+        let url = self.servers.redis.url();
+        let (user, address) = url.trim_start_matches("redis://").split_once('@').unwrap();
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let ask = format!("AUTH {}\r\n{command}\r\nQUIT\r\n", user.replace(':', " "));
         stream.write_all(ask.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
-        answer
+        answer.strip_prefix("+OK\r\n").unwrap().to_owned()
     }
 
     /// What the admin listener answers.
@@ -203,7 +204,7 @@ fn arguments(servers: &Pair, dir: &Path, flags: &[&str]) -> IngestArgs {
     let keys = dir.join("job-id-keys.json");
     std::fs::write(&keys, json!({ "1": hex }).to_string()).unwrap();
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
-    let (nats_url, redis_url) = (servers.nats.url(), servers.redis.url());
+    let (nats_url, redis_url) = (servers.nats.url_of(Role::Ingest), servers.redis.url_of(Role::Ingest));
     let line = [
         "ingest",
         "--durability=process-crash",

@@ -4,6 +4,7 @@
 
 mod liar;
 
+use gristmill_broker::ServerUrl;
 use gristmill_loadtest::{
     Arrivals, Encoding, LoadtestArgs, Model, PaceArgs, Report, ReportArgs, TargetArgs, Texts, Wait, WorkArgs,
 };
@@ -41,7 +42,7 @@ async fn run(args: LoadtestArgs) -> Report {
 async fn args(lie: Lie, wait: Wait) -> LoadtestArgs {
     LoadtestArgs {
         target: TargetArgs {
-            url: liar::serve(lie).await.into(),
+            url: ServerUrl::new(liar::serve(lie).await),
             api_key: "gm_test".parse().unwrap(),
             encoding: Encoding::Json,
             wait,

@@ -5,10 +5,12 @@ use std::net::TcpStream;
 
 /// Sends one request and returns its reply.
 pub(crate) fn call(url: &str, subject: &str, payload: &str) -> String {
-    let mut stream = TcpStream::connect(url.strip_prefix("nats://").unwrap()).unwrap();
+    let (user, address) = url.strip_prefix("nats://").unwrap().split_once('@').unwrap();
+    let (user, password) = user.split_once(':').unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(super::DEADLINE)).unwrap();
     let request = format!(
-        "CONNECT {{\"verbose\":false}}\r\nSUB reply 1\r\nPUB {subject} reply {}\r\n{payload}\r\n",
+        "CONNECT {{\"verbose\":false,\"user\":\"{user}\",\"pass\":\"{password}\"}}\r\nSUB reply 1\r\nPUB {subject} reply {}\r\n{payload}\r\n",
         payload.len()
     );
     stream.write_all(request.as_bytes()).unwrap();

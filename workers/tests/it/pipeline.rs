@@ -3,12 +3,14 @@
 use std::{path::Path, time::Duration};
 
 use clap::Parser;
-use gristmill_broker::{Broker, NatsArgs, Publisher, PublisherArgs, Record, Store, StreamArgs, Work};
+use gristmill_broker::{
+    Broker, NatsArgs, Publisher, PublisherArgs, Record, ServerUrl, Store, StoreArgs, StreamArgs, Work,
+};
 use gristmill_schemas::{
     Digest, Job, JobId, JobIdKeys, JobResult, JobState, Lane, Provenance, Retention, TenantId, Tensor, job_id::Mint,
     subject::QueueTag,
 };
-use gristmill_servers::{Durability, Pair};
+use gristmill_servers::{Durability, Pair, Role};
 use gristmill_telemetry::{Readiness, Shutdown};
 use gristmill_workers::WorkerArgs;
 use tempfile::TempDir;
@@ -56,8 +58,8 @@ impl Bench {
         let broker = Broker::connect(&args.nats).await?;
         broker.ensure_stream(&args.stream).await?;
         let publisher = Publisher::start(&broker, args.publisher, &Shutdown::new());
-        let worker = Self::args(&servers, &[]);
-        let store = Store::connect(&worker.store)?;
+        let redis_url = ServerUrl::new(servers.redis.url());
+        let store = Store::connect(&StoreArgs { redis_url })?;
         let keys = JobIdKeys::new([(1, [7; 32])].into()).unwrap();
         Ok(Self {
             servers,
@@ -71,7 +73,7 @@ impl Bench {
 
     fn args(servers: &Pair, more: &[&str]) -> WorkerArgs {
         let (models, artifacts) = (repository().join("models"), repository().join(".gristmill/artifacts"));
-        let (nats, redis) = (servers.nats.url(), servers.redis.url());
+        let (nats, redis) = (servers.nats.url_of(Role::Worker), servers.redis.url_of(Role::Worker));
         let monitor = servers.nats.options().monitor_url();
         let mut args = vec![
             "worker",

@@ -1,5 +1,6 @@
 //! The client's side of the bare path.
 
+use gristmill_broker::nats;
 use std::{
     collections::HashMap,
     future::IntoFuture,
@@ -41,7 +42,7 @@ struct Door {
 }
 
 pub(super) async fn run(part: Part) -> anyhow::Result<()> {
-    let jetstream = jetstream::new(async_nats::connect(&part.nats_url).await?);
+    let jetstream = jetstream::new(nats::bare(&part.nats_url).await?);
     let mut echoes = redis::Client::open(part.redis_url)?.get_async_pubsub().await?;
     echoes.subscribe(CHANNEL).await?;
     let (lane, jobs) = mpsc::unbounded_channel();

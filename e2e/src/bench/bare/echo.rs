@@ -1,5 +1,6 @@
 //! The worker's side of the bare path.
 
+use gristmill_broker::nats;
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
@@ -21,7 +22,7 @@ const AT_ONCE: usize = 4;
 const KEPT: u64 = 3600;
 
 pub(super) async fn run(part: Part) -> anyhow::Result<()> {
-    let jetstream = jetstream::new(async_nats::connect(&part.nats_url).await?);
+    let jetstream = jetstream::new(nats::bare(&part.nats_url).await?);
     let config = pull::Config {
         durable_name: Some("echo".to_owned()),
         ..pull::Config::default()

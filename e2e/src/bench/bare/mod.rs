@@ -13,6 +13,7 @@
 mod door;
 mod echo;
 
+use gristmill_broker::nats;
 use std::{
     path::{Path, PathBuf},
     process::Command,
@@ -82,7 +83,7 @@ impl Bare {
     /// # Errors
     /// One of them cannot be started.
     pub async fn start(servers: &Pair, dir: &Path) -> anyhow::Result<Self> {
-        let jetstream = async_nats::jetstream::new(async_nats::connect(servers.nats.url()).await?);
+        let jetstream = async_nats::jetstream::new(nats::bare(&servers.nats.url()).await?);
         let config = stream::Config {
             name: STREAM.to_owned(),
             subjects: vec![SUBJECT.to_owned()],

@@ -1,5 +1,6 @@
 //! The bench: one nats-server, one connection, fresh streams and consumers on demand.
 
+use gristmill_broker::nats::bare;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -113,7 +114,7 @@ impl Bench {
 }
 
 async fn connect(nats: &Nats) -> anyhow::Result<Context> {
-    let mut js = jetstream::new(async_nats::connect(nats.url()).await?);
+    let mut js = jetstream::new(bare(&nats.url()).await?);
     js.set_timeout(Duration::from_secs(60));
     Ok(js)
 }

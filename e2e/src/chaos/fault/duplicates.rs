@@ -1,5 +1,6 @@
 //! Envelopes that are on the stream twice: what was published is overheard on the broker and published again as it was.
 
+use gristmill_broker::nats::bare;
 use std::time::Duration;
 
 use anyhow::anyhow;
@@ -37,7 +38,7 @@ impl Fault for Duplicates {
 
     fn inject<'s>(&'s self, scene: &'s mut Scene) -> BoxFuture<'s, anyhow::Result<()>> {
         Box::pin(async move {
-            let client = async_nats::connect(scene.cluster.servers.nats.url()).await?;
+            let client = bare(&scene.cluster.servers.nats.url()).await?;
             let jetstream = async_nats::jetstream::new(client.clone());
             scene.until_accepted(10).await?;
             let mut overheard = client.subscribe(WILDCARD).await?;
