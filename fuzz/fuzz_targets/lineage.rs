@@ -1,0 +1,13 @@
+//! A stored lineage: refused, or read the same from what we write of it.
+#![no_main]
+
+use gristmill_schemas::Lineage;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(read) = Lineage::decode(bytes) {
+        let written = read.encode();
+        let again = Lineage::decode(&written).expect("what we write is read");
+        assert_eq!(again.encode(), written);
+    }
+});
