@@ -4,7 +4,7 @@ CARGO ?= cargo
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup clients demo up test fail-points chaos bench check fmt clippy deny doc probe
+.PHONY: help setup clients conformance fuzz demo up test fail-points chaos bench check fmt clippy deny doc probe
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,18 @@ clients: .gristmill/clients/.installed ## fetch clients of others that tests run
 	rm -rf .gristmill/clients
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action ignore --target .gristmill/clients --requirement tools/clients.txt
 	touch $@
+
+# the same for what holds the API against its document
+conformance: setup .gristmill/conformance/.installed ## hold the API against its own OpenAPI document (schemathesis; some minutes)
+	$(CARGO) build --locked -p gristmill-cli
+	$(PYTHON) tools/conformance/run.py --page docs/SECURITY.md
+.gristmill/conformance/.installed: tools/conformance/requirements.txt
+	rm -rf .gristmill/conformance
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action ignore --target .gristmill/conformance --requirement tools/conformance/requirements.txt
+	touch $@
+
+fuzz: ## every decoder against made-up input, a minute each (nightly compiler, cargo-fuzz)
+	$(PYTHON) tools/fuzz.py --page docs/SECURITY.md
 
 demo: setup ## build release, start everything, run real files and sentences through it, stop
 	$(CARGO) build --release --locked -p gristmill-cli

@@ -9,6 +9,7 @@
 
 mod artifacts;
 mod executor;
+mod external_data;
 mod grouping;
 mod model;
 mod postprocess;

@@ -6,7 +6,10 @@ use gristmill_models::{ArtifactStore, ModelVersion};
 use gristmill_schemas::{Datatype, Failure, FailureCode, Manifest, Tensor, manifest::MODEL_ROLE, manifest::TensorSpec};
 use ort::value::{Outlet, ValueType};
 
-use super::{EngineError, artifacts::Artifacts, postprocess::Postprocessor, preprocess::Preprocessor, values};
+use super::{
+    EngineError, artifacts::Artifacts, external_data::refuse_external_data, postprocess::Postprocessor,
+    preprocess::Preprocessor, values,
+};
 
 /// A version with its artifacts read.
 #[derive(Debug)]
@@ -22,8 +25,10 @@ impl LoadedModel {
     pub(super) fn load(version: &Arc<ModelVersion>, store: &ArtifactStore) -> Result<Self, EngineError> {
         let manifest = &version.manifest;
         let artifacts = Artifacts { manifest, store };
+        let graph = artifacts.read(MODEL_ROLE)?;
+        refuse_external_data(&graph).map_err(|error| EngineError::content(MODEL_ROLE, error.to_string()))?;
         Ok(Self {
-            graph: artifacts.read(MODEL_ROLE)?,
+            graph,
             preprocessor: Preprocessor::load(&manifest.preprocess, &artifacts)?,
             postprocessor: Postprocessor::load(manifest, &artifacts)?,
             version: Arc::clone(version),

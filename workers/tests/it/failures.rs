@@ -144,3 +144,12 @@ fn every_width(shape: serde_json::Value) -> Small {
     small.manifest["outputs"][0] = json!({"name": "y", "datatype": "FP32", "shape": shape});
     small
 }
+
+#[test]
+fn graph_with_a_tensor_in_another_file_is_refused_before_the_engine_sees_it() {
+    let refused = Small::new("outside").load().unwrap_err().to_string();
+    assert!(
+        refused.contains("external data") && refused.contains("weights"),
+        "{refused}"
+    );
+}
