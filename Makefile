@@ -4,7 +4,7 @@ CARGO ?= cargo
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup clients conformance fuzz demo up test fail-points chaos bench check fmt clippy deny doc probe
+.PHONY: help setup clients conformance fuzz demo up test fail-points chaos soak bench check fmt clippy deny doc probe
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,10 @@ chaos: setup ## break a running pipeline in every way there is; the table goes t
 	cp target/release/gristmill target/release/gristmill-fail-points
 	$(CARGO) build --release --locked -p gristmill-cli -p gristmill-e2e --bins
 	target/release/chaos --page docs/RELIABILITY.md
+
+soak: setup ## all faults in a random order under 100,000 jobs with webhooks, streams and bulk uploads (a quarter of an hour)
+	$(CARGO) build --release --locked -p gristmill-cli -p gristmill-e2e --bins
+	target/release/chaos --soak --page docs/RELIABILITY.md
 
 bench: setup ## measure the pipeline against what the machine allows; docs/PERFORMANCE.md and target/bench/results.json (10 minutes)
 	$(CARGO) build --release --locked -p gristmill-cli -p gristmill-e2e --bins

@@ -1,5 +1,7 @@
 //! One tenant's client of both ingests. It writes down every call and what became of it, and judges nothing.
 
+mod bulk;
+
 use std::time::Duration;
 
 use eventsource_stream::Eventsource;

@@ -76,6 +76,13 @@ impl Suite {
         faults
     }
 
+    /// Everything at once, for long, in one row.
+    pub async fn soak(&self) -> Row {
+        let row = row::run(fault::soak().as_ref(), self.jobs, &self.seed).await;
+        println!("{}", table::line(&row));
+        row
+    }
+
     /// The defects that it hunts.
     #[must_use]
     pub fn defects(&self) -> Vec<&'static Planted> {

@@ -110,6 +110,8 @@ pub fn write_page(report: &Report, command: &str, path: &Path) -> anyhow::Result
     let accepted: u64 = rows.iter().map(|row| row.accepted).sum();
     let rows_failed = rows.iter().filter(|row| !row.passed()).map(|row| row.fault.as_str());
     let missed = hunts.iter().filter(|hunt| !hunt.caught()).map(|hunt| hunt.planted.name);
+    // a soak is run on its own, and stays what it was
+    let before = std::fs::read_to_string(path).unwrap_or_default();
     let mut page = format!(
         "# Reliability\n\n\
          What became of jobs while things broke: real processes (nats-server, redis-server, two ingests, workers, clients\n\
@@ -130,7 +132,41 @@ pub fn write_page(report: &Report, command: &str, path: &Path) -> anyhow::Result
             markdown_of_hunts(hunts)
         );
     }
+    page.push_str(soak_of(&before));
     std::fs::write(path, page).with_context(|| format!("write {}", path.display()))
+}
+
+/// Where the part of the page begins that a soak writes.
+const SOAK: &str = "\n## Soak\n";
+
+/// That part of a page, if it has one.
+fn soak_of(page: &str) -> &str {
+    page.find(SOAK).map_or("", |begin| &page[begin..])
+}
+
+/// Writes what a soak came to at the end of the page, in the place of what was there.
+///
+/// # Errors
+/// The file cannot be read or written.
+pub fn write_soak(row: &Row, command: &str, path: &Path) -> anyhow::Result<()> {
+    let page = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+    let rest = page.strip_suffix(soak_of(&page)).unwrap_or(&page);
+    let verdict = if row.passed() {
+        "Every promise was kept."
+    } else {
+        "**Promises were broken.**"
+    };
+    let soak = format!(
+        "{SOAK}\n\
+         Every fault that can strike again and again (kills, freezes, power cuts, restarts, weather on the network, and a receiver\n\
+         of webhooks that fails), one after the other in an order that the seed decides, under single submissions, bulk uploads\n\
+         with a key a line, followers of single jobs and of whole tenants, and a webhook for each job. Besides the promises\n\
+         above: each job's end was told to its webhook, signed, and never in two ways.\n\n\
+         Written by `{command}` at commit {}. {verdict}\n\n{}",
+        row.commit,
+        markdown(std::slice::from_ref(row))
+    );
+    std::fs::write(path, format!("{rest}{soak}")).with_context(|| format!("write {}", path.display()))
 }
 
 fn verdict<'n>(names: impl Iterator<Item = &'n str>, none: &str, some: &str) -> String {
@@ -164,6 +200,24 @@ mod tests {
         let row = serde_json::json!({"fault": fault, "injections": 1, "proof": "", "accepted": accepted, "lost": 0, "conflicting": 0,
             "ghosts": 0, "cross_tenant": 0, "max_executions": 1, "recovery_s": 0.0, "failures": ["late"], "commit": "abc"});
         serde_json::from_value(row).unwrap()
+    }
+
+    #[test]
+    fn soak_takes_the_place_of_the_last_one_and_outlives_the_other_tables() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("page.md");
+        let report = |rows| Report {
+            rows,
+            hunts: Vec::new(),
+        };
+        let read = || std::fs::read_to_string(&path).unwrap();
+        write_page(&report(vec![row("first", 1)]), "make chaos", &path).unwrap();
+        let without = read();
+        write_soak(&row("soak", 100), "make soak", &path).unwrap();
+        write_soak(&row("soak", 200), "make soak", &path).unwrap();
+        assert!(read().starts_with(&without) && read().matches(SOAK).count() == 1 && !read().contains("| 100 |"));
+        write_page(&report(vec![row("first", 3)]), "make chaos", &path).unwrap();
+        assert!(read().contains("| 200 |") && read().contains("| 3 |"));
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod jobs;
 mod lineage;
 mod models;
 mod nats_door;
+mod operations;
 mod quota;
 mod sharing;
 mod webhooks;

@@ -14,6 +14,9 @@ struct Command {
     /// Only the rows that every change has to survive, each with fewer jobs
     #[arg(long)]
     small: bool,
+    /// One row of everything at once instead, with 50 times the jobs of another
+    #[arg(long, conflicts_with_all = ["small", "only", "keep"])]
+    soak: bool,
     /// Jobs a row, at least [default: 2000, small: 500]
     #[arg(long, value_name = "N")]
     jobs: Option<u64>,
@@ -48,6 +51,18 @@ async fn main() -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     std::env::set_current_dir(binary::repository())?;
+    if command.soak {
+        let row = suite.soak().await;
+        let line = format!("make soak (--jobs {} --seed {})", suite.jobs, command.seed);
+        if let Some(page) = &command.page {
+            table::write_soak(&row, &line, page)?;
+        }
+        return Ok(if row.passed() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        });
+    }
     let mut report = suite.run(&command.only).await?;
     if command.keep {
         table::keep(&mut report.rows, &command.json)?;

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use crate::chaos::{
     cluster::Setup,
-    fault::{Fault, Proof, Scene},
+    fault::{Fault, Proof, Scene, Strike},
     plan::Mix,
 };
 
@@ -85,12 +85,8 @@ impl Fault for Freeze {
         Box::pin(async move {
             for round in 0..scene.rounds() {
                 scene.until_round(round).await?;
-                let (victim, pause) = (scene.seed.below(2) as usize, scene.seed.between(PAUSE.0, PAUSE.1));
                 scene.injected();
-                self.signal(scene, victim, Signal::SIGSTOP)?;
-                sleep(pause).await;
-                self.signal(scene, victim, Signal::SIGCONT)?;
-                sleep(REST).await;
+                self.strike(scene).await?;
             }
             Ok(())
         })
@@ -113,6 +109,19 @@ impl Fault for Freeze {
                     Proof::of([("store retries", retries)])
                 }
             })
+        })
+    }
+}
+
+impl Strike for Freeze {
+    fn strike<'s>(&'s self, scene: &'s mut Scene) -> BoxFuture<'s, anyhow::Result<()>> {
+        Box::pin(async move {
+            let (victim, pause) = (scene.seed.below(2) as usize, scene.seed.between(PAUSE.0, PAUSE.1));
+            self.signal(scene, victim, Signal::SIGSTOP)?;
+            sleep(pause).await;
+            self.signal(scene, victim, Signal::SIGCONT)?;
+            sleep(REST).await;
+            Ok(())
         })
     }
 }

@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use gristmill_servers::Signal;
 use tokio::time::sleep;
 
-use crate::chaos::fault::{Fault, Proof, Scene};
+use crate::chaos::fault::{Fault, Proof, Scene, Strike};
 
 /// What is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl Kill {
             .between(Duration::from_millis(500), Duration::from_millis(2500))
     }
 
-    async fn strike(&self, scene: &mut Scene) -> anyhow::Result<()> {
+    async fn once(&self, scene: &mut Scene) -> anyhow::Result<()> {
         let outage = self.outage(scene);
         let victim = scene.seed.below(2) as usize;
         let cluster = &mut scene.cluster;
@@ -107,7 +107,7 @@ impl Fault for Kill {
             for round in 0..scene.rounds() {
                 scene.until_round(round).await?;
                 scene.injected();
-                self.strike(scene).await?;
+                self.once(scene).await?;
             }
             Ok(())
         })
@@ -135,5 +135,11 @@ impl Fault for Kill {
                 Target::Stores => Proof::of([("nats lost", lost("nats").await?), ("redis lost", lost("redis").await?)]),
             })
         })
+    }
+}
+
+impl Strike for Kill {
+    fn strike<'s>(&'s self, scene: &'s mut Scene) -> BoxFuture<'s, anyhow::Result<()>> {
+        Box::pin(self.once(scene))
     }
 }

@@ -21,6 +21,7 @@ mod retries;
 mod rolling;
 mod slow_readers;
 mod slow_run;
+mod soak;
 
 use std::time::Duration;
 
@@ -67,6 +68,12 @@ pub trait Fault: Send + Sync {
     fn proof<'s>(&'s self, scene: &'s Scene) -> BoxFuture<'s, anyhow::Result<Proof>>;
 }
 
+/// A fault that strikes once and heals, whatever was struck before: what a soak is mixed of.
+pub trait Strike: Fault {
+    /// Strikes, and heals.
+    fn strike<'s>(&'s self, scene: &'s mut Scene) -> BoxFuture<'s, anyhow::Result<()>>;
+}
+
 /// Figures that a fault cannot have left at 0.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Proof(Vec<(&'static str, u64)>);
@@ -91,6 +98,12 @@ impl std::fmt::Display for Proof {
         let figures: Vec<_> = self.0.iter().map(|(name, figure)| format!("{name} {figure}")).collect();
         f.write_str(&figures.join(", "))
     }
+}
+
+/// All that can strike at random, for hours, in one row.
+#[must_use]
+pub fn soak() -> Box<dyn Fault> {
+    Box::new(soak::Soak::default())
 }
 
 /// Every fault of the suite, in the order of the table.

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use crate::{
     chaos::{
         cluster::{Cluster, Setup},
-        fault::{Fault, Proof, Scene},
+        fault::{Fault, Proof, Scene, Strike},
         member::Member,
     },
     inject::{Damage, Proxy, Way, Weather},
@@ -129,12 +129,8 @@ impl Fault for Network {
         Box::pin(async move {
             for round in 0..scene.rounds() {
                 scene.until_round(round).await?;
-                let outage = scene.seed.between(OUTAGE.0, OUTAGE.1);
                 scene.injected();
-                self.set(&scene.cluster, self.weather);
-                // the outage itself is the fault: there is nothing to wait for
-                sleep(outage).await;
-                self.set(&scene.cluster, Weather::Fair);
+                self.strike(scene).await?;
                 // not after the last: recovery is counted from the moment the weather clears
                 if round + 1 < scene.rounds() {
                     sleep(REST).await;
@@ -157,6 +153,19 @@ impl Fault for Network {
                 Weather::Silent | Weather::Deaf(_) => Proof::of([dropped, cut]),
                 Weather::Fair | Weather::Slow(_) => Proof::of([("pieces delayed", damage.pieces_delayed)]),
             })
+        })
+    }
+}
+
+impl Strike for Network {
+    fn strike<'s>(&'s self, scene: &'s mut Scene) -> BoxFuture<'s, anyhow::Result<()>> {
+        Box::pin(async move {
+            let outage = scene.seed.between(OUTAGE.0, OUTAGE.1);
+            self.set(&scene.cluster, self.weather);
+            // the outage itself is the fault: there is nothing to wait for
+            sleep(outage).await;
+            self.set(&scene.cluster, Weather::Fair);
+            Ok(())
         })
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use crate::{
     chaos::{
         cluster::{Cluster, Setup},
-        fault::{Fault, Proof, Scene},
+        fault::{Fault, Proof, Scene, Strike},
     },
     inject::{Disk, Disks},
     wait,
@@ -99,6 +99,27 @@ impl PowerLoss {
     }
 }
 
+impl PowerLoss {
+    async fn once(&self, scene: &mut Scene, round: u32) -> anyhow::Result<()> {
+        let outage = scene.seed.between(OUTAGE.0, OUTAGE.1);
+        let piled_up = self.piles_up(round);
+        if piled_up {
+            signal_workers(&scene.cluster, Signal::SIGSTOP)?;
+            sleep(PILE).await;
+        }
+        self.until_syncing(scene.cluster.disks()?).await?;
+        let cluster = &mut scene.cluster;
+        let Some(disks) = &cluster.disks else { return Ok(()) };
+        self.cut(&mut cluster.servers, disks).await?;
+        if piled_up {
+            signal_workers(cluster, Signal::SIGCONT)?;
+        }
+        sleep(outage).await;
+        self.hit(disks).for_each(Disk::power_on);
+        self.restart(&mut cluster.servers).await
+    }
+}
+
 fn signal_workers(cluster: &Cluster, signal: Signal) -> anyhow::Result<()> {
     cluster.workers.iter().try_for_each(|worker| worker.signal(signal))
 }
@@ -123,23 +144,8 @@ impl Fault for PowerLoss {
         Box::pin(async move {
             for round in 0..scene.rounds() {
                 scene.until_round(round).await?;
-                let outage = scene.seed.between(OUTAGE.0, OUTAGE.1);
-                let piled_up = self.piles_up(round);
-                if piled_up {
-                    signal_workers(&scene.cluster, Signal::SIGSTOP)?;
-                    sleep(PILE).await;
-                }
                 scene.injected();
-                self.until_syncing(scene.cluster.disks()?).await?;
-                let cluster = &mut scene.cluster;
-                let Some(disks) = &cluster.disks else { continue };
-                self.cut(&mut cluster.servers, disks).await?;
-                if piled_up {
-                    signal_workers(cluster, Signal::SIGCONT)?;
-                }
-                sleep(outage).await;
-                self.hit(disks).for_each(Disk::power_on);
-                self.restart(&mut cluster.servers).await?;
+                self.once(scene, round).await?;
             }
             Ok(())
         })
@@ -158,6 +164,15 @@ impl Fault for PowerLoss {
                     ("syncs cut", nats.syncs_cut.min(redis.syncs_cut)),
                 ]),
             })
+        })
+    }
+}
+
+impl Strike for PowerLoss {
+    fn strike<'s>(&'s self, scene: &'s mut Scene) -> BoxFuture<'s, anyhow::Result<()>> {
+        Box::pin(async move {
+            let round = scene.seed.below(2) as u32;
+            self.once(scene, round).await
         })
     }
 }

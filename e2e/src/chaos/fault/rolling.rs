@@ -2,7 +2,7 @@
 
 use futures_util::future::BoxFuture;
 
-use crate::chaos::fault::{Fault, Proof, Scene};
+use crate::chaos::fault::{Fault, Proof, Scene, Strike};
 
 /// The fault.
 #[derive(Debug)]
@@ -16,6 +16,23 @@ impl Fault for RollingRestart {
     fn inject<'s>(&'s self, scene: &'s mut Scene) -> BoxFuture<'s, anyhow::Result<()>> {
         Box::pin(async move {
             scene.until_round(0).await?;
+            self.strike(scene).await
+        })
+    }
+
+    fn proof<'s>(&'s self, scene: &'s Scene) -> BoxFuture<'s, anyhow::Result<Proof>> {
+        Box::pin(async move {
+            let drained = scene.noted("drained");
+            // one that had to be killed, or that ended badly, is as good as no proof at all
+            let all = if drained == scene.injections { drained } else { 0 };
+            Ok(Proof::of([("drained and restarted", all)]))
+        })
+    }
+}
+
+impl Strike for RollingRestart {
+    fn strike<'s>(&'s self, scene: &'s mut Scene) -> BoxFuture<'s, anyhow::Result<()>> {
+        Box::pin(async move {
             for member in 0..scene.cluster.workers.len() {
                 scene.injected();
                 let drained = scene.cluster.workers[member].terminate().await?;
@@ -29,15 +46,6 @@ impl Fault for RollingRestart {
                 scene.cluster.ingests[member].revive().await?;
             }
             Ok(())
-        })
-    }
-
-    fn proof<'s>(&'s self, scene: &'s Scene) -> BoxFuture<'s, anyhow::Result<Proof>> {
-        Box::pin(async move {
-            let drained = scene.noted("drained");
-            // one that had to be killed, or that ended badly, is as good as no proof at all
-            let all = if drained == scene.injections { drained } else { 0 };
-            Ok(Proof::of([("drained and restarted", all)]))
         })
     }
 }
