@@ -7,7 +7,7 @@ mod redis;
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
-    fs::{self, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt,
     path::Path,
@@ -114,14 +114,23 @@ impl Access {
     }
 }
 
-/// Writes a file that only its owner may read.
+/// Writes a file that only its owner may read, whole or not at all, and on the disk when this returns: passwords that a power
+/// cut takes back lock everybody out.
 ///
 /// # Errors
 /// It cannot be written.
 pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".unfinished");
+    let unfinished = path.with_file_name(name);
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
-    options.open(path)?.write_all(text.as_bytes())
+    let mut file = options.open(&unfinished)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&unfinished, path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn password() -> io::Result<String> {

@@ -84,7 +84,7 @@ class Site:
         return {"jobs": jobs, "deliveries": deliveries}
 
 
-def schemathesis(site: Site, ids: dict[str, list[str]], examples: int, more: list[str]) -> tuple[int, str]:
+def schemathesis(site: Site, folder: str, ids: dict[str, list[str]], examples: int, more: list[str]) -> tuple[int, str]:
     environment = os.environ | {
         "PYTHONPATH": str(INSTALLED),
         "SCHEMATHESIS_HOOKS": str(HERE / "hooks.py"),
@@ -92,7 +92,7 @@ def schemathesis(site: Site, ids: dict[str, list[str]], examples: int, more: lis
     }
     command = [sys.executable, INSTALLED / "bin/st", "run", f"{site.url}/openapi.json", "-H", f"Authorization: Bearer {site.key}"]
     command += ["--checks", "all", "--max-examples", str(examples), "--workers", "2", "--request-timeout", "30", "--no-color"]
-    ended = subprocess.run([*map(str, command), *more], cwd=ROOT, env=environment, capture_output=True, text=True)
+    ended = subprocess.run([*map(str, command), *more], cwd=folder, env=environment, capture_output=True, text=True)
     return ended.returncode, ended.stdout + ended.stderr
 
 
@@ -111,7 +111,7 @@ def main() -> None:
                 ("all but the bulk upload", ["--exclude-operation-id", BULK, "--exclude-checks", "positive_data_acceptance"]),
                 ("the bulk upload", ["--include-operation-id", BULK, "--exclude-checks", "positive_data_acceptance,negative_data_rejection"]),
             ]:
-                code, report = schemathesis(site, ids, args.examples, more)
+                code, report = schemathesis(site, folder, ids, args.examples, more)
                 operations = re.search(r"Tested: (\d+)", report)
                 cases = re.search(r"([\d,]+) generated(?:, (\d+) found)?", report)
                 rows.append((name, operations and operations[1], cases and cases[1], (cases and cases[2]) or "0"))
