@@ -39,7 +39,7 @@ redis() { redis-cli -u "${redis_url%%://*}://${rest##*@}" "${user[@]}" "$@"; }
 
 copy() { # everything but logs and locks
     mkdir -p "$2"
-    tar -C "$1" --exclude='*.log' --exclude='*.lock' --exclude='*.pid' -cf - . | tar -C "$2" -xpf -
+    tar -C "$1" --exclude='*.log' --exclude=./lock -cf - . | tar -C "$2" -xpf -
 }
 
 umask 077

@@ -90,6 +90,12 @@ impl DataDir {
         DevKeyFile::of(&self.path)
     }
 
+    /// Where operators find how to reach the store: `--redis-url @` and this. As a variable it would be taken
+    /// by the next `gristmill up` too, for a server of somebody else's.
+    pub(super) fn redis_url(&self) -> PathBuf {
+        self.path.join("redis-url")
+    }
+
     /// Where a child of this name announces itself.
     pub(super) fn announcement(&self, child: &str) -> PathBuf {
         self.path.join("run").join(format!("{child}.json"))

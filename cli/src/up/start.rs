@@ -15,7 +15,7 @@ use super::{
     ready::{self, Access},
     supervisor::{BEYOND_GRACE, Rank, Supervisor},
 };
-use crate::client::Client;
+use crate::{atomic_file, client::Client};
 
 /// Everything runs.
 #[derive(Debug)]
@@ -39,6 +39,7 @@ pub(super) async fn everything(
         nats(command, data_dir, supervisor),
         redis(command, data_dir, supervisor)
     )?;
+    atomic_file::write(&data_dir.redis_url(), redis.operator.reveal().as_bytes())?;
     let api_key = dev_key::ensure(&data_dir.dev_key(), &redis.operator).await?;
     let recipes = Recipes {
         command,

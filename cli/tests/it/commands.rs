@@ -20,7 +20,8 @@ impl User<'_> {
     async fn run(&self, args: &[&str]) -> Output {
         let mut command = command(args);
         command.env("GRISTMILL_URL", &self.ready.url);
-        command.env("GRISTMILL_REDIS_URL", &self.ready.redis_url);
+        let redis_url = self.data_dir.join("redis-url");
+        command.env("GRISTMILL_REDIS_URL", format!("@{}", redis_url.display()));
         // the key is found in it
         command.env("GRISTMILL_DATA_DIR", self.data_dir);
         tokio::task::spawn_blocking(move || command.output().unwrap())
