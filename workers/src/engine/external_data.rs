@@ -10,10 +10,10 @@ use prost::Message;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum UnsafeGraph {
     /// It is no ONNX model at all.
-    #[error("the graph is no ONNX model: {0}")]
+    #[error("it is no ONNX model: {0}")]
     Unreadable(String),
     /// A tensor lies outside.
-    #[error("the tensor {0:?} of the graph lies in a file of its own (external data), which no digest covers")]
+    #[error("its tensor {0:?} lies in a file of its own (external data), which no digest covers")]
     ExternalData(String),
 }
 

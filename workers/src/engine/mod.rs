@@ -63,7 +63,7 @@ pub enum EngineError {
         /// What is wrong.
         problem: String,
     },
-    /// ONNX Runtime refuses the graph.
+    /// The graph is none, has tensors elsewhere, or ONNX Runtime refuses it.
     #[error("the graph cannot be loaded: {0}")]
     Graph(String),
     /// Manifest and graph contradict each other.

@@ -26,7 +26,7 @@ impl LoadedModel {
         let manifest = &version.manifest;
         let artifacts = Artifacts { manifest, store };
         let graph = artifacts.read(MODEL_ROLE)?;
-        refuse_external_data(&graph).map_err(|error| EngineError::content(MODEL_ROLE, error.to_string()))?;
+        refuse_external_data(&graph).map_err(|error| EngineError::Graph(error.to_string()))?;
         Ok(Self {
             graph,
             preprocessor: Preprocessor::load(&manifest.preprocess, &artifacts)?,
