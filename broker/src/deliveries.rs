@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gristmill_schemas::{
     TenantId, Timestamp, WebhookUrl,
-    key::webhooks as key,
+    key::{BUCKETS, outbox, webhooks as key},
     webhook::{Delivery, DeliveryId, DeliveryState},
 };
 use redis::{Cmd, FromRedisValue, Pipeline, RedisError, Value};
@@ -217,7 +217,13 @@ impl Store {
         for &state in DeliveryState::ALL {
             forget.arg(key::deliveries(tenant, state));
         }
-        self.command::<u64>(&forget).await.map(drop)
+        self.command::<u64>(&forget).await?;
+        // each of these has a slot of its own
+        let mut outboxes = Pipeline::with_capacity(usize::from(BUCKETS));
+        for bucket in 0..BUCKETS {
+            outboxes.cmd("UNLINK").arg(outbox(tenant, bucket)).ignore();
+        }
+        self.query(&outboxes).await
     }
 
     async fn each(&self, commands: Vec<Cmd>) -> Result<Vec<u64>, StoreError> {

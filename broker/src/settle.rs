@@ -15,7 +15,8 @@ use crate::{
     store::{Store, StoreError, kept_millis, translate},
 };
 
-/// How long it is remembered since when events are all there: longer than any of them is kept.
+/// How long it is remembered since when events are all there, and how long an outbox waits for whoever empties it: longer than
+/// anything of a job is kept.
 const WINDOW_KEPT: Duration = Retention::MAX.as_duration();
 
 /// An outcome to be committed.
@@ -109,7 +110,7 @@ impl Store {
             .arg(key::outbox(&lineage.tenant, id.bucket(key::BUCKETS)));
         command.arg(lineage.encode()).arg(id_text);
         command.arg(model).arg(version).arg(metadata);
-        command.arg(webhook(lineage)).arg(kept_millis(id));
+        command.arg(webhook(lineage)).arg(WINDOW_KEPT.as_millis() as u64);
         let answers = self.run(vec![command]).await?;
         answers
             .into_iter()

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -16,6 +17,9 @@ use axum::{
 use gristmill_schemas::webhook::WebhookMessage;
 use tokio::{net::TcpListener, task::JoinHandle};
 
+/// How often a request that is held looks whether it still is.
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// How a sink answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mode {
@@ -23,6 +27,8 @@ pub enum Mode {
     Status(u16),
     /// Never.
     Stall,
+    /// As it is told next.
+    Hold,
     /// By sending the sender elsewhere.
     Redirect(String),
 }
@@ -118,14 +124,16 @@ async fn receive(State(shared): State<Arc<Mutex<Shared>>>, headers: HeaderMap, b
         headers: headers.iter().map(text).collect(),
         body: String::from_utf8_lossy(&body).into_owned(),
     };
-    let mode = {
-        let mut shared = lock(&shared);
-        shared.received.push(received);
-        shared.mode.clone()
-    };
+    lock(&shared).received.push(received);
+    while lock(&shared).mode == Mode::Hold {
+        tokio::time::sleep(PAUSE).await;
+    }
+    let mode = lock(&shared).mode.clone();
     match mode {
         Mode::Status(status) => StatusCode::from_u16(status).unwrap_or(StatusCode::OK).into_response(),
         Mode::Redirect(to) => (StatusCode::FOUND, [(header::LOCATION, to)]).into_response(),
         Mode::Stall => std::future::pending().await,
+        // it was told of something else before this was asked
+        Mode::Hold => StatusCode::OK.into_response(),
     }
 }

@@ -94,12 +94,30 @@ impl Stack {
     /// # Errors
     /// It does not become ready.
     pub async fn another_ingest(&self, name: &str) -> anyhow::Result<Process> {
-        let mut args = Self::ingest_args(
-            Self::server_args(&self.servers, Role::Ingest),
-            &self.dir.path().join("keys.json"),
-        );
+        self.ingest_with(name, &[]).await
+    }
+
+    /// The same with these variables besides.
+    ///
+    /// # Errors
+    /// It does not become ready.
+    pub async fn ingest_with(&self, name: &str, variables: &[(&str, &str)]) -> anyhow::Result<Process> {
+        Process::start_with(name, &self.another_ingest_args(), self.dir.path(), variables).await
+    }
+
+    fn another_ingest_args(&self) -> Vec<String> {
+        let servers = Self::server_args(&self.servers, Role::Ingest);
+        let mut args = Self::ingest_args(servers, &self.dir.path().join("keys.json"));
         args.extend_from_slice(&self.ingest_flags);
-        Process::start(name, &args, self.dir.path()).await
+        args
+    }
+
+    /// Changes a setting of the running Redis.
+    ///
+    /// # Errors
+    /// It does not answer, or refuses.
+    pub async fn set_store(&self, setting: &str, value: &str) -> anyhow::Result<()> {
+        crate::chaos::stores::set(&self.servers.redis.url(), setting, value).await
     }
 
     /// Starts one more worker process.

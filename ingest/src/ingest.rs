@@ -143,8 +143,7 @@ impl Parts<'_> {
             clock: broker.clock(),
             catalog: Arc::clone(&app.catalog),
         };
-        let deliverer =
-            Deliverer::new(&args.webhooks, store.clone(), broker.clock()).context("webhooks cannot be delivered")?;
+        let deliverer = Deliverer::new(&args.webhooks, store.clone(), broker.clock());
         let rates = app.submitter.drain_rates.clone().follow(broker.clone());
         let quota = app.submitter.quota.clone().follow(store.clone(), broker.clock());
         let room = app.submitter.store_room.clone();

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use gristmill_broker::{Attempt, BrokerClock, DeliveryRecord, Lead, Store, StoreError, WebhookSettings};
-use gristmill_schemas::{Span, TenantId, Timestamp, webhook::DeliveryState};
+use gristmill_schemas::{
+    Span, TenantId, Timestamp,
+    webhook::{DeliveryId, DeliveryState},
+};
 use tokio::{
     task::JoinSet,
     time::{MissedTickBehavior, interval},
@@ -40,6 +43,8 @@ pub struct Deliverer {
     settings: BTreeMap<TenantId, Arc<WebhookSettings>>,
     flights: Flights,
     landing: JoinSet<Landed>,
+    /// What the store did not take yet: until it has, the delivery counts as in progress and is not sent again.
+    unnoted: Vec<Ending>,
 }
 
 /// An attempt that is over.
@@ -50,22 +55,32 @@ struct Landed {
     answer: Answer,
 }
 
+/// What an attempt came to, to be noted.
+#[derive(Debug)]
+struct Ending {
+    route: Route,
+    id: DeliveryId,
+    state: DeliveryState,
+    next: Option<Timestamp>,
+    at: Timestamp,
+    result: String,
+}
+
 impl Deliverer {
     /// Over this store, by this clock.
-    ///
-    /// # Errors
-    /// The certificates that the system trusts cannot be read.
-    pub fn new(args: &WebhookArgs, store: Store, clock: BrokerClock) -> std::io::Result<Self> {
-        Ok(Self {
+    #[must_use]
+    pub fn new(args: &WebhookArgs, store: Store, clock: BrokerClock) -> Self {
+        Self {
             store,
             clock,
-            sender: Sender::new(Addresses::new(args.webhook_allow.clone()))?,
+            sender: Sender::new(Addresses::new(args.webhook_allow.clone())),
             retries: args.webhook_retries.clone().into(),
             leads: false,
             settings: BTreeMap::new(),
             flights: Flights::default(),
             landing: JoinSet::new(),
-        })
+            unnoted: Vec::new(),
+        }
     }
 
     /// Goes on until it is dropped.
@@ -85,6 +100,7 @@ impl Deliverer {
                         tracing::debug!(%error, "nobody knows who delivers webhooks");
                         false
                     });
+                    self.note_rest().await;
                     if self.leads {
                         self.round().await;
                     }
@@ -190,22 +206,48 @@ impl Deliverer {
             Verdict::Again(pause) => Some(at.plus(pause)),
             Verdict::Delivered | Verdict::Failed => None,
         };
-        let attempt = Attempt {
+        metrics::attempts(verdict.state().as_str()).increment(1);
+        let ending = Ending {
+            route,
             id: delivery.id,
-            destination: &route.destination,
             state: verdict.state(),
             next,
             at,
-            result: &answer.to_string(),
+            result: answer.to_string(),
         };
-        metrics::attempts(verdict.state().as_str()).increment(1);
-        if let Err(error) = self.store.note_attempt(&route.tenant, &attempt).await {
-            // it stays due: it is sent once more, under the same id
-            tracing::warn!(%error, delivery = %delivery.id, "what became of a webhook is not noted");
+        self.note(ending).await;
+    }
+
+    /// Notes an ending, now or in a later round.
+    async fn note(&mut self, ending: Ending) {
+        let attempt = Attempt {
+            id: ending.id,
+            destination: &ending.route.destination,
+            state: ending.state,
+            next: ending.next,
+            at: ending.at,
+            result: &ending.result,
+        };
+        if let Err(error) = self.store.note_attempt(&ending.route.tenant, &attempt).await {
+            tracing::warn!(%error, delivery = %ending.id, "what became of a webhook is noted later");
+            self.unnoted.push(ending);
+            return;
         }
-        self.flights.end(&route, &delivery.id, verdict == Verdict::Delivered);
+        let (route, went_well) = (ending.route, ending.state == DeliveryState::Delivered);
+        self.flights.end(&route, &ending.id, went_well);
         self.begin(&route).await;
         self.flights.forget_idle(&route);
+    }
+
+    /// Tries again to note what the store did not take. One that it does not take now is enough to wait for another round.
+    async fn note_rest(&mut self) {
+        while let Some(ending) = self.unnoted.pop() {
+            let before = self.unnoted.len();
+            self.note(ending).await;
+            if self.unnoted.len() > before {
+                return;
+            }
+        }
     }
 }
 

@@ -26,6 +26,7 @@ use hyper_util::{
     },
     rt::{TokioExecutor, TokioTimer},
 };
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use tower::Service;
 
 use crate::addresses::{Addresses, Forbidden};
@@ -76,11 +77,9 @@ pub(crate) struct Sender {
 
 impl Sender {
     /// To these addresses.
-    ///
-    /// # Errors
-    /// The certificates that the system trusts cannot be read.
-    pub(crate) fn new(addresses: Addresses) -> io::Result<Self> {
+    pub(crate) fn new(addresses: Addresses) -> Self {
         let addresses = Arc::new(addresses);
+        let tls = tls();
         let connections = |allowed_only| {
             let resolver = Resolver {
                 addresses: Arc::clone(&addresses),
@@ -88,26 +87,24 @@ impl Sender {
             };
             let mut connector = HttpConnector::new_with_resolver(resolver);
             connector.enforce_http(false);
-            let provider = rustls::crypto::ring::default_provider();
-            let builder = HttpsConnectorBuilder::new().with_provider_and_native_roots(provider)?;
+            let builder = HttpsConnectorBuilder::new().with_tls_config(tls.clone());
             let builder = match allowed_only {
                 true => builder.https_or_http(),
                 false => builder.https_only(),
             };
             let connector = builder.enable_http1().wrap_connector(connector);
-            let client = Client::builder(TokioExecutor::new())
+            Client::builder(TokioExecutor::new())
                 .pool_idle_timeout(IDLE)
                 .pool_timer(TokioTimer::new())
                 .pool_max_idle_per_host(2)
                 .http1_max_buf_size(HEAD_LIMIT)
-                .build(connector);
-            Ok::<_, io::Error>(client)
+                .build(connector)
         };
-        Ok(Self {
-            over_tls: connections(false)?,
-            plain: connections(true)?,
+        Self {
+            over_tls: connections(false),
+            plain: connections(true),
             addresses,
-        })
+        }
     }
 
     /// Makes one attempt.
@@ -143,6 +140,21 @@ impl Sender {
             Err(_) => Answer::TimedOut,
         }
     }
+}
+
+/// Trusts what the system trusts. A system that trusts nobody is no reason not to serve: it has receivers over https fail.
+fn tls() -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        tracing::warn!(errors = ?found.errors, "the system trusts no certificate: webhooks over https will fail");
+    }
+    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring has the usual versions of TLS")
+        .with_root_certificates(roots)
+        .with_no_client_auth()
 }
 
 fn request(

@@ -1,7 +1,7 @@
 -- Replaces the lineage of a job that has ended, if its record is still there. Its end by its id alone could not know its
 -- webhook: that is told now.
--- KEYS: job, outbox. ARGV: lineage, id, model, version, metadata as JSON, webhook (each '' where there is none), retention
--- in ms
+-- KEYS: job, outbox. ARGV: lineage, id, model, version, metadata as JSON, webhook (each '' where there is none), how long
+-- the outbox is kept in ms
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state then return 0 end
 if ARGV[6] ~= '' then

@@ -92,14 +92,6 @@ impl Listener {
     }
 }
 
-/// A million outcomes take more than a test's store has.
-async fn unlimited(stack: &Stack) -> anyhow::Result<()> {
-    let client = redis::Client::open(stack.servers.redis.url())?;
-    let mut connection = client.get_multiplexed_async_connection().await?;
-    let command = redis::cmd("CONFIG").arg(&["SET", "maxmemory", "0"]).to_owned();
-    Ok(command.exec_async(&mut connection).await?)
-}
-
 /// With a million: `GRISTMILL_EVENTS_JOBS=1000000 cargo test -p gristmill-e2e events`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn listener_that_is_cut_off_ten_times_hears_of_every_job_of_an_upload_once() -> anyhow::Result<()> {
@@ -113,7 +105,8 @@ async fn listener_that_is_cut_off_ten_times_hears_of_every_job_of_an_upload_once
         Client::new(&stack.url()?, &key),
         Client::new(other.at.url.as_deref().context("an ingest has a URL")?, &key),
     ];
-    unlimited(&stack).await?;
+    // a million outcomes take more than a test's store has
+    stack.set_store("maxmemory", "0").await?;
     let cursor = doors[0].cursor().await?;
     let uploading = tokio::spawn(upload(doors[0].clone(), jobs));
     let mut listener = Listener {
@@ -126,7 +119,8 @@ async fn listener_that_is_cut_off_ten_times_hears_of_every_job_of_an_upload_once
         if cut == CUTS / 2 {
             stack.servers.redis.kill().await?;
             stack.servers.redis.restart().await?;
-            unlimited(&stack).await?;
+            // a million outcomes take more than a test's store has
+            stack.set_store("maxmemory", "0").await?;
         }
     }
     listener.listen(&doors[1], usize::try_from(jobs)?).await?;

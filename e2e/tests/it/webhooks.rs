@@ -150,6 +150,7 @@ async fn every_delivery_ends_as_documented_and_no_sink_is_anothers_affair() -> a
     let well = {
         let failing = &failing;
         async move {
+            // the time that the receiver fails is the fault itself: there is nothing to wait for
             tokio::time::sleep(fails).await;
             failing.set(Mode::Status(200));
         }
@@ -353,5 +354,50 @@ async fn bad_urls_are_refused_by_name_and_what_only_resolving_tells_is_never_cal
         let tried = until_all(&client, &BTreeSet::from([id]), |delivery| delivery.attempts > 0).await?;
         assert_eq!(tried[0].last_result.as_deref(), Some(result), "{url}");
     }
+    Ok(())
+}
+
+/// Without CAs nobody can be called over https; everything else must be served all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn system_that_trusts_no_certificate_has_webhooks_over_https_fail_and_nothing_else() -> anyhow::Result<()> {
+    let (stack, client) = stack(Duration::from_secs(1)).await?;
+    with_webhooks(&stack, &client, None).await?;
+    let nowhere = [
+        ("SSL_CERT_FILE", "/nowhere/at/all"),
+        ("SSL_CERT_DIR", "/nowhere/at/all"),
+    ];
+    let ingest = stack.ingest_with("without-certificates", &nowhere).await?;
+    stack.until_known(&stack.api_key("acme").await?, &ingest).await?;
+    assert!(ingest.log().contains("trusts no certificate"), "{}", ingest.log());
+    Ok(())
+}
+
+/// A full store answers reads: what is due is still due there, though it was sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attempt_that_the_store_cannot_note_is_not_made_again_until_it_can() -> anyhow::Result<()> {
+    let (stack, client) = stack(Duration::from_secs(1)).await?;
+    let sink = Sink::start(Mode::Hold).await?;
+    with_webhooks(&stack, &client, None).await?;
+    let _worker = stack.worker("worker", &[]).await?;
+    let id = client.submit(&told(&sink.url)?, 30).await?.id;
+    wait::until("the attempt to be there", || async {
+        Ok((sink.received().len() == 1).then_some(()))
+    })
+    .await?;
+    stack.set_store("maxmemory", "1").await?;
+    sink.set(Mode::Status(500));
+    let notes = || stack.ingest.log().matches("is noted later").count();
+    wait::until("it to be noted in vain, twice", || async {
+        Ok((notes() >= 2).then_some(()))
+    })
+    .await?;
+    assert_eq!(sink.received().len(), 1, "sent again, though nothing was noted");
+    sink.set(Mode::Status(200));
+    stack.set_store("maxmemory", "0").await?;
+    let delivered = until_all(&client, &BTreeSet::from([id]), |delivery| {
+        delivery.state == DeliveryState::Delivered
+    })
+    .await?;
+    assert_eq!((delivered[0].attempts, sink.received().len()), (2, 2));
     Ok(())
 }
