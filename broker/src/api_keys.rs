@@ -121,20 +121,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn api_keys(&self) -> Result<BTreeMap<KeyId, ApiKeyRecord>, StoreError> {
-        let mut command = redis::cmd("HGETALL");
-        command.arg(key::API_KEYS);
-        let rows: BTreeMap<String, Vec<u8>> = self.command(&command).await?;
-        let readable = |(id, record): (String, Vec<u8>)| {
-            let read = id.parse().ok().zip(serde_json::from_slice(&record).ok());
-            if read.is_none() {
-                tracing::error!(
-                    key.id = id,
-                    "the record of an API key cannot be read: the key is not valid here"
-                );
-            }
-            read
-        };
-        Ok(rows.into_iter().filter_map(readable).collect())
+        self.records(key::API_KEYS, "the key is not valid here").await
     }
 
     /// Writes one key's record.

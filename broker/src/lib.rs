@@ -28,6 +28,7 @@ pub mod publisher;
 pub mod queue_depth;
 pub mod queued;
 pub mod readers;
+mod records;
 mod script;
 pub mod server_url;
 pub mod settle;

@@ -27,20 +27,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn tenants(&self) -> Result<BTreeMap<TenantId, TenantSettings>, StoreError> {
-        let mut command = redis::cmd("HGETALL");
-        command.arg(key::TENANTS);
-        let rows: BTreeMap<String, Vec<u8>> = self.command(&command).await?;
-        let readable = |(tenant, record): (String, Vec<u8>)| {
-            let read = tenant.parse().ok().zip(serde_json::from_slice(&record).ok());
-            if read.is_none() {
-                tracing::error!(
-                    tenant,
-                    "the settings of a tenant cannot be read: the defaults hold for it"
-                );
-            }
-            read
-        };
-        Ok(rows.into_iter().filter_map(readable).collect())
+        self.records(key::TENANTS, "the defaults hold for the tenant").await
     }
 
     /// Replaces a tenant's settings; the default ones leave no record.

@@ -56,20 +56,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn webhooks(&self) -> Result<BTreeMap<TenantId, WebhookSettings>, StoreError> {
-        let mut command = redis::cmd("HGETALL");
-        command.arg(key::WEBHOOKS);
-        let rows: BTreeMap<String, Vec<u8>> = self.command(&command).await?;
-        let readable = |(tenant, record): (String, Vec<u8>)| {
-            let read = tenant.parse().ok().zip(serde_json::from_slice(&record).ok());
-            if read.is_none() {
-                tracing::error!(
-                    tenant,
-                    "the webhooks of a tenant cannot be read: nothing is told for it"
-                );
-            }
-            read
-        };
-        Ok(rows.into_iter().filter_map(readable).collect())
+        self.records(key::WEBHOOKS, "nothing is told for the tenant").await
     }
 
     /// Replaces a tenant's webhooks. A URL that is new to it is told of jobs that end from now on.

@@ -11,9 +11,10 @@ use gristmill_schemas::{
 };
 
 use crate::{
+    idempotency_key::IdempotencyKey,
     jobs::not_found,
     keys::Caller,
-    submit::{Accepted, IdempotencyKey, Refused, Submission, Submitter, refuse_store},
+    submit::{Accepted, Refused, Submission, Submitter, refuse_store},
 };
 
 /// Reads and settles dead letters. Clones are the same.

@@ -13,6 +13,7 @@ pub mod drain_rate;
 pub mod feed;
 pub mod filter;
 pub mod http;
+pub mod idempotency_key;
 pub mod ingest;
 pub mod job_id_keys;
 pub mod jobs;

@@ -2,7 +2,7 @@
 //!
 //! A job counts as accepted once the stream has acknowledged its envelope, and never before.
 
-use std::{str::FromStr, sync::Arc};
+use std::sync::Arc;
 
 use gristmill_broker::{Begun, BrokerClock, Expected, PublishError, Publisher, Store, StoreError, Watch, Work};
 use gristmill_models::{Catalog, ModelVersion, catalog::ResolveError};
@@ -16,7 +16,8 @@ use gristmill_webhooks::Addresses;
 use tokio::time::Instant;
 
 use crate::{
-    config::LimitArgs, drain_rate::DrainRates, keys::Caller, metrics, store_room::StoreRoom, tenant_quota::TenantQuota,
+    config::LimitArgs, drain_rate::DrainRates, idempotency_key::IdempotencyKey, keys::Caller, metrics,
+    store_room::StoreRoom, tenant_quota::TenantQuota,
 };
 
 /// What a client wants, who it is, and under which key of its own it may say so again.
@@ -32,31 +33,6 @@ pub struct Submission {
     pub trace: TraceParent,
     /// Whether its end is to be waited for.
     pub is_awaited: bool,
-}
-
-/// A client's own name for a submission: 1 to 255 visible ASCII characters.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IdempotencyKey(String);
-
-impl IdempotencyKey {
-    /// The key of a dead letter's redrive. It has a character that no client's key may have.
-    #[must_use]
-    pub fn of_redrive(id: &JobId) -> Self {
-        Self(format!("redrive {id}"))
-    }
-}
-
-impl FromStr for IdempotencyKey {
-    type Err = Refusal;
-
-    fn from_str(text: &str) -> Result<Self, Refusal> {
-        if (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Ok(Self(text.to_owned()));
-        }
-        let detail = "an idempotency key has 1 to 255 visible ASCII characters";
-        let refusal = Refusal::new(RefusalCode::InvalidValue, detail).at("Idempotency-Key");
-        Err(refusal.limit("255 characters"))
-    }
 }
 
 /// A job that the stream holds.

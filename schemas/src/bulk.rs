@@ -2,11 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::{
-    infer::{Fields, InferRequest},
-    node,
-    refusal::Refusal,
-};
+use crate::{fields::Fields, infer::InferRequest, node, refusal::Refusal};
 
 /// One line: a request, and under which key of the client's own it may be sent again.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,12 +1,13 @@
 //! A client's request in its own words, from JSON or MessagePack, by one set of rules.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt::Display, str::FromStr};
+use std::{borrow::Cow, collections::BTreeMap};
 
 use bytes::Bytes;
 use serde::{Serialize, Serializer, ser::SerializeSeq};
 
 use crate::{
     datatype::Datatype,
+    fields::{Fields, text, wrong_type},
     json,
     lane::Lane,
     name::{ModelName, VersionName},
@@ -162,80 +163,6 @@ impl Serialize for Inputs<'_> {
             .try_for_each(|tensor| seq.serialize_element(&json::TensorView(tensor)))?;
         seq.end()
     }
-}
-
-/// A map whose fields are taken one by one; what is left over is unknown.
-pub(crate) struct Fields<'a> {
-    path: String,
-    entries: Vec<(Cow<'a, str>, Node<'a>)>,
-}
-
-impl<'a> Fields<'a> {
-    pub(crate) fn of(node: Node<'a>, path: &str) -> Result<Self, Refusal> {
-        match node {
-            Node::Map(entries) => Ok(Self {
-                path: path.to_owned(),
-                entries,
-            }),
-            _ => Err(wrong_type(if path.is_empty() { "body" } else { path }, "an object")),
-        }
-    }
-
-    fn path(&self, name: &str) -> String {
-        if self.path.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{}.{name}", self.path)
-        }
-    }
-
-    /// A field's value; null counts as absent.
-    fn take(&mut self, name: &str) -> Option<Node<'a>> {
-        let index = self.entries.iter().position(|(key, _)| key == name)?;
-        Some(self.entries.swap_remove(index).1).filter(|node| !matches!(node, Node::Null))
-    }
-
-    pub(crate) fn text(&mut self, name: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
-        match self.take(name) {
-            None => Ok(None),
-            Some(node) => text(node, &self.path(name)).map(Some),
-        }
-    }
-
-    fn parsed<T: FromStr<Err: Display>>(&mut self, name: &str, code: RefusalCode) -> Result<Option<T>, Refusal> {
-        let Some(text) = self.text(name)? else { return Ok(None) };
-        text.parse()
-            .map(Some)
-            .map_err(|error: T::Err| Refusal::new(code, error.to_string()).at(self.path(name)))
-    }
-
-    fn missing(&self, name: &str) -> Refusal {
-        let path = self.path(name);
-        Refusal::new(RefusalCode::MissingField, format!("{path} is missing")).at(path)
-    }
-
-    fn end(self) -> Result<(), Refusal> {
-        let Some((key, _)) = self.entries.first() else {
-            return Ok(());
-        };
-        let path = self.path(&shortened(key));
-        Err(Refusal::new(RefusalCode::UnknownField, format!("there is no field {path:?}")).at(path))
-    }
-}
-
-/// A value that must be text. MessagePack text that is not UTF-8 arrives here as bytes.
-fn text<'a>(node: Node<'a>, path: &str) -> Result<Cow<'a, str>, Refusal> {
-    match node {
-        Node::Text(text) => Ok(text),
-        Node::Bytes(bytes) if std::str::from_utf8(bytes).is_err() => {
-            Err(Refusal::new(RefusalCode::InvalidUtf8, format!("{path} is not UTF-8")).at(path))
-        }
-        _ => Err(wrong_type(path, "a string")),
-    }
-}
-
-fn wrong_type(path: &str, expected: &str) -> Refusal {
-    Refusal::new(RefusalCode::WrongType, format!("{path} must be {expected}")).at(path)
 }
 
 fn inputs(node: Node<'_>, max_input_bytes: usize) -> Result<Vec<Tensor>, Refusal> {

@@ -14,6 +14,7 @@ pub mod durability;
 pub mod envelope;
 pub mod event;
 pub mod failure;
+mod fields;
 pub mod infer;
 pub mod job;
 pub mod job_id;

@@ -5,7 +5,7 @@ pub(crate) mod many;
 use axum::{
     Extension,
     body::Body,
-    extract::{FromRequest, Query, Request, State},
+    extract::{FromRequest, Request, State},
     http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header},
     response::IntoResponse,
 };
@@ -25,6 +25,7 @@ use crate::{
         negotiate::{Media, encoded},
         page,
         problem::Reply,
+        query,
         view::{self, JobPath},
     },
     jobs::Standing,
@@ -35,12 +36,6 @@ struct Parameters {
     limit: Option<String>,
     cursor: Option<String>,
     include: Option<String>,
-}
-
-fn parameters(uri: &Uri) -> Result<Parameters, Refusal> {
-    let Query(parameters) = Query::<Parameters>::try_from_uri(uri)
-        .map_err(|_| Refusal::new(RefusalCode::InvalidValue, "the query cannot be read").at("query"))?;
-    Ok(parameters)
 }
 
 /// List dead letters
@@ -64,7 +59,7 @@ pub(crate) async fn list(
     uri: Uri,
 ) -> Result<Response<Body>, Reply> {
     let media = Media::accepted(&headers, &[Media::Json])?;
-    let parameters = parameters(&uri)?;
+    let parameters: Parameters = query::read(&uri)?;
     let limit = parameters.limit.as_deref().map_or(Ok(page::USUAL), page::size)?;
     let after = parameters.cursor.as_deref().map(place).transpose()?;
     let (listed, next) = app.dead_letters.page(&caller.tenant, after, limit).await?;
@@ -105,7 +100,7 @@ pub(crate) async fn read(
     uri: Uri,
 ) -> Result<Response<Body>, Reply> {
     let media = Media::accepted(&headers, &[Media::Json])?;
-    let wanted = match parameters(&uri)?.include.as_deref() {
+    let wanted = match query::read::<Parameters>(&uri)?.include.as_deref() {
         None => false,
         Some("inputs") => true,
         Some(_) => {

@@ -2,7 +2,7 @@
 
 use axum::{
     body::Body,
-    extract::{FromRequestParts, Path, Query, State},
+    extract::{FromRequestParts, Path, State},
     http::{HeaderMap, Response, StatusCode, Uri, request::Parts},
 };
 use gristmill_broker::deliveries::Place;
@@ -21,6 +21,7 @@ use crate::{
         negotiate::{Media, encoded},
         page,
         problem::Reply,
+        query,
     },
 };
 
@@ -53,8 +54,7 @@ pub(crate) async fn list(
     uri: Uri,
 ) -> Result<Response<Body>, Reply> {
     let media = Media::accepted(&headers, &[Media::Json])?;
-    let Query(parameters) = Query::<Parameters>::try_from_uri(&uri)
-        .map_err(|_| Refusal::new(RefusalCode::InvalidValue, "the query cannot be read").at("query"))?;
+    let parameters = query::read::<Parameters>(&uri)?;
     let limit = parameters.limit.as_deref().map_or(Ok(page::USUAL), page::size)?;
     let after = parameters.cursor.as_deref().map(place).transpose()?;
     let states = parameters.state.as_deref().map(states).transpose()?;

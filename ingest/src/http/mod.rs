@@ -16,6 +16,7 @@ mod openapi;
 mod page;
 mod prefer;
 pub mod problem;
+mod query;
 mod queues;
 mod result;
 mod selection;

@@ -2,7 +2,7 @@
 
 use axum::{
     body::Body,
-    extract::{Query, State},
+    extract::State,
     http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri, header},
     response::IntoResponse,
 };
@@ -19,6 +19,7 @@ use crate::{
         jobs::no_outcome_yet,
         negotiate::{Media, encoded},
         problem::Reply,
+        query,
         view::{self, JobPath},
     },
     jobs::Standing,
@@ -65,8 +66,7 @@ pub(crate) async fn read(
     uri: Uri,
 ) -> Result<Response<Body>, Reply> {
     let media = Media::accepted(&headers, &[Media::Json, Media::MsgPack, Media::Octets])?;
-    let Query(Parameters { output }) = Query::<Parameters>::try_from_uri(&uri)
-        .map_err(|_| Refusal::new(RefusalCode::InvalidValue, "the query cannot be read").at("query"))?;
+    let Parameters { output } = query::read::<Parameters>(&uri)?;
     let Standing::Ended(record) = app.jobs.standing(&caller.tenant, &id).await? else {
         return Err(no_outcome_yet().into());
     };

@@ -1,11 +1,11 @@
 //! The query by which ends of jobs are chosen, for the list and for the stream alike.
 
-use axum::{extract::Query, http::Uri};
+use axum::http::Uri;
 use gristmill_schemas::{JobState, Refusal, RefusalCode, Span, Timestamp, infer::MAX_METADATA};
 
 use crate::{
     filter::Filter,
-    http::{App, page},
+    http::{App, page, query},
     keys::Caller,
 };
 
@@ -33,8 +33,7 @@ impl Selection {
     /// # Errors
     /// `invalid_value`, which names the parameter.
     pub(crate) fn of(uri: &Uri, more: &[&str], (app, caller): (&App, &Caller)) -> Result<Self, Refusal> {
-        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
-            .map_err(|_| Refusal::new(RefusalCode::InvalidValue, "the query cannot be read").at("query"))?;
+        let pairs = query::read::<Vec<(String, String)>>(uri)?;
         let mut selection = Self {
             filter: Filter {
                 grant: caller.grant.clone(),

@@ -20,10 +20,11 @@ use crate::{
         problem::Reply,
         view,
     },
+    idempotency_key::IdempotencyKey,
     jobs::Standing,
     keys::Caller,
     metrics,
-    submit::{Accepted, IdempotencyKey, Submission},
+    submit::{Accepted, Submission},
 };
 
 /// Larger bodies are decoded on a thread for it, so that they do not hold up everybody else's requests.

@@ -1,7 +1,7 @@
 //! A job's standing in its client's words.
 
 use axum::{
-    extract::{FromRequestParts, Path, Query},
+    extract::{FromRequestParts, Path},
     http::{Uri, request::Parts},
 };
 use gristmill_broker::Ended;
@@ -14,7 +14,7 @@ use serde::Deserialize;
 use std::time::Duration;
 
 use crate::{
-    http::{App, prefer, problem::Reply},
+    http::{App, prefer, problem::Reply, query},
     jobs::{Standing, not_found},
 };
 
@@ -109,8 +109,7 @@ impl Wish {
     /// # Errors
     /// `invalid_value`.
     pub(crate) fn of(uri: &Uri) -> Result<Self, Refusal> {
-        let Query(parameters) = Query::<Parameters>::try_from_uri(uri)
-            .map_err(|_| Refusal::new(RefusalCode::InvalidValue, "the query cannot be read").at("query"))?;
+        let parameters = query::read::<Parameters>(uri)?;
         let outputs = match parameters.include.as_deref() {
             None => false,
             Some("outputs") => true,
