@@ -42,12 +42,17 @@ def values(tensor):
     return list(struct.unpack(f"<{len(data) // struct.calcsize(code)}{code}", data))
 
 
+def shown(tensors):
+    """Tensors as JSON has them."""
+    return [{"name": t["name"], "shape": t["shape"], "values": values(t)} for t in tensors]
+
+
 def outputs(encoded):
     """The outputs of an outcome; None unless the job succeeded."""
     result = msgpack.unpackb(encoded)["result"]
     if not isinstance(result, dict) or "succeeded" not in result:
         return None
-    return [{"name": t["name"], "shape": t["shape"], "values": values(t)} for t in result["succeeded"]]
+    return shown(result["succeeded"])
 
 
 def is_behind_window(store, stream, position):

@@ -206,13 +206,14 @@ impl Store {
 pub(crate) type Entry = (String, Vec<(String, String)>);
 
 fn entries(entries: Vec<Entry>) -> Result<Vec<(Position, Option<JobEvent>)>, StoreError> {
-    let event = |(position, fields): Entry| {
-        let position = position
-            .parse()
-            .map_err(|_| StoreError::Unreadable("an entry of events without an id".to_owned()))?;
-        Ok((position, JobEvent::from_fields(&fields)))
-    };
+    let event = |(position, fields): Entry| Ok((self::position(&position)?, JobEvent::from_fields(&fields)));
     entries.into_iter().map(event).collect()
+}
+
+/// The id of an entry.
+pub(crate) fn position(text: &str) -> Result<Position, StoreError> {
+    text.parse()
+        .map_err(|_| StoreError::Unreadable("an entry of a stream without an id".to_owned()))
 }
 
 fn read<T: FromRedisValue>(answer: Option<Value>) -> Result<T, StoreError> {

@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod nats;
 pub mod outbox;
 pub mod outcomes;
+pub mod progress;
 pub mod publisher;
 pub mod queue_depth;
 pub mod queued;
@@ -56,7 +57,8 @@ pub use idempotency::Begun;
 pub use lead::Lead;
 pub use nats::{Broker, BrokerError, NatsArgs, StreamArgs};
 pub use outbox::OutboxEntry;
-pub use outcomes::{Ended, Record};
+pub use outcomes::{Ended, Known, Record};
+pub use progress::{ProgressEntry, RowsRun};
 pub use publisher::{PublishError, Publisher, PublisherArgs, Work};
 pub use queue_depth::QueueDepth;
 pub use server_url::ServerUrl;
@@ -64,7 +66,7 @@ pub use settle::{Settled, Settlement};
 pub use start::StartError;
 pub use store::{Store, StoreArgs, StoreError};
 pub use tenants::TenantSettings;
-pub use watch::{Expected, Follower, Watch};
+pub use watch::{Expected, Follower, ProgressHints, Watch};
 pub use webhooks::WebhookSettings;
 
 /// Registers the help texts of this crate's metrics; once a process, after the recorder was installed.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use gristmill_schemas::{
-    JobId, JobState, Lineage, Outcome, TenantId, Timestamp,
+    JobId, JobState, Lineage, Outcome, RowsDone, TenantId, Timestamp,
     codec::DecodeError,
     key::{self, field},
 };
@@ -48,6 +48,15 @@ impl Ended {
     pub fn outcome(&self) -> Result<Outcome, DecodeError> {
         Outcome::decode(&self.outcome)
     }
+}
+
+/// What the store knows of a job.
+#[derive(Debug, Clone)]
+pub enum Known {
+    /// How it ended.
+    Ended(Ended),
+    /// It has no outcome; how far it has come, if it has told.
+    Unended(Option<RowsDone>),
 }
 
 /// What the store holds of a job that has ended.
@@ -100,6 +109,21 @@ impl Store {
         let mut command = redis::cmd("HMGET");
         command.arg(key::job(tenant, id)).arg(&FIELDS[..ENDED]);
         Ended::of_fields(self.command(&command).await?)
+    }
+
+    /// What is known of a job, whether it has ended or not.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn known(&self, tenant: &TenantId, id: &JobId) -> Result<Known, StoreError> {
+        let mut command = redis::cmd("HMGET");
+        let key = key::job(tenant, id);
+        command.arg(key).arg(&FIELDS[..ENDED]).arg(field::PROGRESS);
+        let (state, outcome, committed_at, progress) = self.command(&command).await?;
+        let progress: Option<String> = progress;
+        let rows_done = progress.as_deref().and_then(RowsDone::from_field);
+        let ended = Ended::of_fields((state, outcome, committed_at))?;
+        Ok(ended.map_or(Known::Unended(rows_done), Known::Ended))
     }
 
     /// How jobs ended, in their order; `None` for those without an outcome.

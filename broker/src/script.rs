@@ -17,6 +17,9 @@ pub(crate) static SETTLE: Script = Script::new(include_str!("lua/settle.lua"), |
 pub(crate) static RECLAIM: Script = Script::new(include_str!("lua/reclaim.lua"), || {
     sha1(include_str!("lua/reclaim.lua"))
 });
+pub(crate) static PROGRESS: Script = Script::new(include_str!("lua/progress.lua"), || {
+    sha1(include_str!("lua/progress.lua"))
+});
 pub(crate) static FORGET: Script = Script::new(include_str!("lua/forget.lua"), || sha1(include_str!("lua/forget.lua")));
 pub(crate) static COMPLETE: Script = Script::new(include_str!("lua/complete.lua"), || {
     sha1(include_str!("lua/complete.lua"))
@@ -36,8 +39,8 @@ pub(crate) static REDELIVER: Script = Script::new(include_str!("lua/redeliver.lu
 pub(crate) static BURY: Script = Script::new(include_str!("lua/bury.lua"), || sha1(include_str!("lua/bury.lua")));
 
 /// Every script, to be loaded together.
-const ALL: [&Script; 9] = [
-    &SETTLE, &RECLAIM, &FORGET, &COMPLETE, &BURY, &UNBEGUN, &DELIVER, &ATTEMPTED, &REDELIVER,
+const ALL: [&Script; 10] = [
+    &SETTLE, &RECLAIM, &PROGRESS, &FORGET, &COMPLETE, &BURY, &UNBEGUN, &DELIVER, &ATTEMPTED, &REDELIVER,
 ];
 
 fn sha1(source: &str) -> String {

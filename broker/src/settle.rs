@@ -10,6 +10,7 @@ use crate::{
     dead_inputs::KeptInput,
     hint,
     outcomes::parse_state,
+    progress,
     queued::Place,
     script,
     store::{Store, StoreError, kept_millis, translate},
@@ -128,14 +129,15 @@ impl Store {
         } = settlement;
         let id = &outcome.job_id;
         let bucket = id.bucket(key::BUCKETS);
-        let mut command = script::SETTLE.call(6);
+        let mut command = script::SETTLE.call(7);
         command
             .arg(key::job(tenant, id))
             .arg(key::events(tenant, bucket))
             .arg(key::dead_letters(tenant, bucket))
             .arg(key::queued(tenant, bucket))
             .arg(key::events_window(tenant, bucket))
-            .arg(key::outbox(tenant, bucket));
+            .arg(key::outbox(tenant, bucket))
+            .arg(key::progress(tenant, id));
         command
             .arg(id.to_string())
             .arg(outcome.state().as_str())
@@ -155,6 +157,10 @@ impl Store {
         command.arg(Place::of(id).slot).arg(hint::CARRIED);
         let [_, _, about @ ..] = JobEvent::of(lineage).values();
         command.arg(&about[..]).arg(webhook(lineage));
+        // a job of one engine call has told nothing; any other may have, in an attempt that this one does not know of
+        let had_one_call = lineage.batches.len() == 1;
+        let progress = (!had_one_call).then(|| progress::KEPT_AFTER.as_millis().to_string());
+        command.arg(progress.unwrap_or_default());
         command
     }
 }

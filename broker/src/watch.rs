@@ -2,8 +2,10 @@
 //! with its connection is made up for by reading after the next one is made.
 
 mod follower;
+mod progress;
 
 pub use follower::Follower;
+pub use progress::ProgressHints;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -20,11 +22,11 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use self::follower::Following;
+use self::{follower::Following, progress::Progressing};
 use crate::{
     api_keys,
     backoff::Backoff,
-    hint::Hint,
+    hint::{Hint, News},
     metrics,
     outcomes::Ended,
     store::{Store, StoreError},
@@ -64,6 +66,7 @@ struct Waiter {
 struct Shared {
     waiting: Mutex<Waiting>,
     following: Following,
+    progressing: Progressing,
     channels: Mutex<Channels>,
     /// Changes whenever the set of confirmed channels does.
     confirmed: watch::Sender<u64>,
@@ -107,9 +110,9 @@ impl Shared {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wake(&self, hint: &Hint) {
-        for waiter in self.waiting().get(&hint.id).into_iter().flatten() {
-            if let Some(ended) = &hint.ended {
+    fn wake(&self, id: &JobId, ended: Option<&Ended>) {
+        for waiter in self.waiting().get(id).into_iter().flatten() {
+            if let Some(ended) = ended {
                 waiter.ended.get_or_init(|| ended.clone());
             }
             waiter.woken.notify_one();
@@ -137,6 +140,7 @@ impl Shared {
             .flatten()
             .for_each(|waiter| waiter.woken.notify_one());
         self.following.tell_all();
+        self.progressing.tell_all();
     }
 }
 
@@ -147,6 +151,7 @@ impl Watch {
         let shared = Arc::new(Shared {
             waiting: Mutex::default(),
             following: Following::default(),
+            progressing: Progressing::default(),
             channels: Mutex::default(),
             confirmed: watch::Sender::new(0),
             access: watch::Sender::new(0),
@@ -380,9 +385,15 @@ impl Listener {
             self.shared.access.send_modify(|changes| *changes += 1);
             return;
         }
-        self.shared.following.tell(hint.get_channel_name());
-        if let Some(hint) = Hint::parse(hint.get_payload_bytes()) {
-            self.shared.wake(&hint);
+        let parsed = Hint::parse(hint.get_payload_bytes());
+        match parsed.as_ref().map(|hint| (&hint.id, &hint.news)) {
+            Some((id, News::Progress)) => self.shared.progressing.tell(id),
+            Some((id, News::Ended(ended))) => {
+                self.shared.following.tell(hint.get_channel_name());
+                self.shared.wake(id, ended.as_ref());
+            }
+            // of a newer build, perhaps: whoever looks knows
+            None => self.shared.following.tell(hint.get_channel_name()),
         }
     }
 

@@ -6,8 +6,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use gristmill_broker::{BrokerClock, Ended, Expected, Record, Settled, Store, Watch};
-use gristmill_schemas::{JobId, JobIdKeys, JobResult, JobState, Lineage, Outcome, Refusal, RefusalCode, TenantId};
+use gristmill_broker::{BrokerClock, Ended, Expected, Known, Record, Settled, Store, Watch};
+use gristmill_schemas::{
+    JobId, JobIdKeys, JobResult, JobState, Lineage, Outcome, Refusal, RefusalCode, RowsDone, TenantId,
+};
 use gristmill_telemetry::Shutdown;
 use tokio::time::Instant;
 
@@ -20,10 +22,19 @@ use crate::{
 /// Where a job stands.
 #[derive(Debug, Clone)]
 pub enum Standing {
-    /// It has no outcome yet; with about its place, if that is known.
-    Queued(Option<Position>),
+    /// It has no outcome yet.
+    Queued(SoFar),
     /// It has ended.
     Ended(Ended),
+}
+
+/// What is known of a job that has no outcome yet.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SoFar {
+    /// About its place.
+    pub position: Option<Position>,
+    /// How many of its rows have run.
+    pub rows_done: Option<RowsDone>,
 }
 
 /// Reads, waits for and cancels jobs. Clones are the same.
@@ -58,9 +69,11 @@ impl Jobs {
     /// `job_not_found`, `job_gone`, `store_unavailable`.
     pub async fn standing(&self, tenant: &TenantId, id: &JobId) -> Result<Standing, Refusal> {
         self.keys.verify(id, tenant).map_err(|_| not_found())?;
-        if let Some(ended) = self.read(tenant, id).await? {
-            return Ok(Standing::Ended(ended));
-        }
+        let known = self.store.known(tenant, id).await;
+        let rows_done = match known.map_err(|error| refuse_store(&error))? {
+            Known::Ended(ended) => return Ok(Standing::Ended(ended)),
+            Known::Unended(rows_done) => rows_done,
+        };
         let now = self.clock.now();
         if now > id.accepted_at().plus(id.retention().as_duration()) {
             return Err(Refusal::new(
@@ -69,7 +82,8 @@ impl Jobs {
             ));
         }
         if now <= id.deadline().plus(self.grace) {
-            return Ok(Standing::Queued(self.positions.of(tenant, id)));
+            let position = self.positions.of(tenant, id);
+            return Ok(Standing::Queued(SoFar { position, rows_done }));
         }
         self.settle(tenant, id, JobResult::Expired).await?;
         // by us or by somebody quicker, it has ended

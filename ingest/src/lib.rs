@@ -22,6 +22,7 @@ mod level_watch;
 mod metrics;
 mod nats_door;
 pub mod position;
+pub mod progress;
 pub mod queues;
 mod reconciler;
 mod serve;

@@ -136,7 +136,7 @@ impl Http {
     }
 }
 
-/// The data of a job's events.
+/// What a job's events say of the job itself; those of its parts are passed over.
 pub(crate) struct Events {
     stream: EventStream<BodyDataStream<Incoming>>,
     until: Instant,
@@ -145,9 +145,11 @@ pub(crate) struct Events {
 impl Events {
     /// The next event's data, or why none comes.
     pub(crate) async fn next(&mut self) -> Option<Result<String, String>> {
-        match timeout_at(self.until, self.stream.next()).await {
-            Ok(event) => Some(event?.map(|event| event.data).map_err(|error| error.to_string())),
-            Err(_) => None,
+        loop {
+            match timeout_at(self.until, self.stream.next()).await.ok()?? {
+                Ok(event) if event.event == "progress" => {}
+                event => return Some(event.map(|event| event.data).map_err(|error| error.to_string())),
+            }
         }
     }
 }

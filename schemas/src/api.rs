@@ -19,6 +19,7 @@ use crate::{
     manifest::{Batching, Limits, TensorSpec},
     name::{ModelName, VersionName},
     outcome::JobState,
+    progress::RowsDone,
     refusal::RefusalCode,
     tensor::{self, Tensor},
     time::Timestamp,
@@ -78,6 +79,9 @@ pub struct JobView {
     /// While it waits: about when a worker begins it, by how fast its queue is worked off. Absent where nobody knows.
     #[serde(default, with = "text::optional", skip_serializing_if = "Option::is_none")]
     pub estimated_start: Option<Timestamp>,
+    /// While it runs in several engine calls: how many of its rows have run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<RowsDone>,
     /// When its outcome was stored.
     #[serde(default, with = "text::optional", skip_serializing_if = "Option::is_none")]
     pub completed_at: Option<Timestamp>,
@@ -381,12 +385,12 @@ pub struct BulkReply {
 }
 
 /// Ids and times as text, also where the encoding is a binary one.
-mod text {
+pub(crate) mod text {
     use super::{Deserialize, Deserializer, JobId, Serializer, Timestamp};
     use serde::de::Error as _;
 
     /// What is written as text and read back.
-    pub(super) trait Text: std::fmt::Display + Sized {
+    pub(crate) trait Text: std::fmt::Display + Sized {
         fn parse(text: &str) -> Option<Self>;
     }
 
@@ -402,11 +406,11 @@ mod text {
         }
     }
 
-    pub(super) fn serialize<T: Text, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<T: Text, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(value)
     }
 
-    pub(super) fn deserialize<'de, T: Text, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    pub(crate) fn deserialize<'de, T: Text, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
         let text = String::deserialize(deserializer)?;
         T::parse(&text).ok_or_else(|| D::Error::custom("expected an id or a time of RFC 3339"))
     }
@@ -446,6 +450,7 @@ mod tests {
             deadline: Timestamp::from_millis(1_700_000_030_000),
             position: Some(3),
             estimated_start: Some(Timestamp::from_millis(1_700_000_000_500)),
+            progress: RowsDone::from_field("1 2 3"),
             completed_at: Some(Timestamp::from_millis(1_700_000_001_000)),
             failure: None,
             outputs: Some(vec![

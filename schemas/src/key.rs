@@ -27,6 +27,8 @@ pub mod field {
     pub const COMMITTED_AT: &str = "committed_at";
     /// Attempts so far, counted from the second claim on.
     pub const ATTEMPTS: &str = "attempts";
+    /// Of a job that runs in several engine calls: the attempt, its rows that have run, and all its rows, with spaces between.
+    pub const PROGRESS: &str = "progress";
     /// The token of the latest claim that was counted.
     pub const CLAIM: &str = "claim";
     /// Of a dead letter: the sequence at which the stream keeps the job's inputs, 0 if they could not be kept.
@@ -52,6 +54,12 @@ fn tag(tenant: &TenantId, bucket: u8) -> String {
 #[must_use]
 pub fn job(tenant: &TenantId, id: &JobId) -> String {
     format!("gm:{}:job:{id}", tag(tenant, id.bucket(BUCKETS)))
+}
+
+/// The stream of what rows of one job have given while it runs ([`crate::progress`]). Who may read the job may read it.
+#[must_use]
+pub fn progress(tenant: &TenantId, id: &JobId) -> String {
+    format!("{}:progress", job(tenant, id))
 }
 
 /// The stream of a bucket's ends of jobs, in the order of their commits: what stands in it is [`crate::event`]'s.

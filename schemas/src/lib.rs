@@ -28,6 +28,7 @@ mod node;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 pub mod outcome;
+pub mod progress;
 pub mod provenance;
 pub mod refusal;
 pub mod retention;
@@ -55,6 +56,7 @@ pub use lineage::Lineage;
 pub use manifest::Manifest;
 pub use name::{KeyId, ModelName, TenantId, VersionName};
 pub use outcome::{JobResult, JobState, Outcome};
+pub use progress::{Progress, RowsDone};
 pub use provenance::Provenance;
 pub use refusal::{Refusal, RefusalCode};
 pub use retention::Retention;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Range,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -10,8 +11,9 @@ use std::{
 };
 
 use gristmill_schemas::{
-    Digest, Failure, FailureCode, Job, JobResult, JobState, Lineage, Outcome, Tensor, Timestamp,
+    Digest, Failure, FailureCode, Job, JobResult, JobState, Lineage, Outcome, Progress, Tensor, Timestamp,
     lineage::{BatchRecord, ModelRecord, Stages, WorkerRecord},
+    progress::MAX_OUTPUTS,
 };
 use tokio::sync::SetOnce;
 
@@ -54,8 +56,23 @@ struct Run {
     started_at: Option<Timestamp>,
     finished_at: Option<Timestamp>,
     batches: Vec<BatchRecord>,
+    rows_done: u32,
     /// Outputs by the row they begin at.
     parts: BTreeMap<u32, Vec<Tensor>>,
+    /// What nobody was told yet, in the order in which it was run.
+    untold: Vec<Progress>,
+}
+
+/// What comes of some of a job's rows.
+#[derive(Debug)]
+pub(crate) enum Added {
+    /// No row is missing: the outputs of all.
+    Whole(Vec<Tensor>),
+    /// Rows are missing, and there is something to tell.
+    Part {
+        /// Whether there was nothing to tell before.
+        is_first: bool,
+    },
 }
 
 /// One engine call, as a job's lineage tells it.
@@ -164,24 +181,41 @@ impl HeldJob {
     }
 
     /// Adds the outputs of some of its rows; all of them together once no row is missing.
-    pub(crate) fn add_part(&self, from_row: u32, outputs: Vec<Tensor>) -> Option<Vec<Tensor>> {
+    pub(crate) fn add_part(&self, rows: Range<u32>, outputs: Vec<Tensor>) -> Added {
+        let (attempt, rows_total) = (self.attempt(), self.rows());
         let mut run = self.run();
-        run.parts.insert(from_row, outputs);
-        let rows: u64 = run
-            .parts
-            .values()
-            .map(|part| part.first().map_or(0, Tensor::rows))
-            .sum();
-        if rows < self.job.rows() {
-            return None;
+        run.rows_done += rows.end - rows.start;
+        run.parts.insert(rows.start, outputs);
+        if run.rows_done < rows_total {
+            let outputs = &run.parts[&rows.start];
+            let bytes: usize = outputs.iter().map(|output| output.data().len()).sum();
+            let progress = Progress {
+                attempt,
+                from_row: rows.start,
+                rows: rows.end - rows.start,
+                rows_done: run.rows_done,
+                rows_total,
+                outputs: (bytes <= MAX_OUTPUTS).then(|| outputs.clone()),
+            };
+            run.untold.push(progress);
+            return Added::Part {
+                is_first: run.untold.len() == 1,
+            };
         }
+        // whoever is not told yet is told the outcome
+        run.untold.clear();
         let parts: Vec<Vec<Tensor>> = std::mem::take(&mut run.parts).into_values().collect();
         let outputs = parts.first().map_or(0, Vec::len);
         let joined = |output: usize| {
             let pieces: Vec<Tensor> = parts.iter().map(|part| part[output].clone()).collect();
             Tensor::concat_rows(&pieces)
         };
-        Some((0..outputs).map(joined).collect())
+        Added::Whole((0..outputs).map(joined).collect())
+    }
+
+    /// What nobody was told yet.
+    pub(crate) fn take_untold(&self) -> Vec<Progress> {
+        std::mem::take(&mut self.run().untold)
     }
 
     /// How it ended and the whole story of it.

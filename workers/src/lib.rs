@@ -10,6 +10,7 @@ mod intake;
 mod lease;
 mod line;
 mod metrics;
+mod progress;
 mod run_time;
 mod settle;
 pub mod worker;

@@ -20,9 +20,10 @@ use tokio::sync::{Notify, Semaphore};
 use crate::{
     batcher::{Batcher, Decision, Piece, Ready},
     engine::{BatchItem, BatchReport, Engine, EngineStopped},
-    held_job::{Call, HeldJob, Permit},
+    held_job::{Added, Call, HeldJob, Permit},
     lease::JobAccount,
     metrics,
+    progress::ProgressTeller,
     run_time::RunTime,
     settle::Settler,
 };
@@ -41,6 +42,7 @@ pub(crate) struct Line {
     version: Arc<ModelVersion>,
     engine: Engine,
     settler: Settler,
+    progress: ProgressTeller,
     batcher: Mutex<Batcher<Arc<HeldJob>>>,
     /// Something was pushed, or the end was asked for.
     changed: Notify,
@@ -54,10 +56,12 @@ impl Line {
         let batcher = Mutex::new(Batcher::new(&version.manifest.batching));
         let commits = Arc::new(Semaphore::new(COMMITS_IN_FLIGHT));
         let batches = AtomicU64::new(0);
+        let progress = ProgressTeller::start(settler.store.clone(), version.manifest.name.as_str().to_owned());
         Arc::new(Self {
             version,
             engine,
             settler,
+            progress,
             batcher,
             changed: Notify::new(),
             commits,
@@ -268,10 +272,15 @@ impl Line {
         result: Result<Vec<Tensor>, gristmill_schemas::Failure>,
     ) -> Option<crate::settle::Ended> {
         match result {
-            Ok(outputs) => {
-                let outputs = piece.item.add_part(piece.rows.start, outputs)?;
-                self.settler.end(&piece.item, JobResult::Succeeded(outputs))
-            }
+            Ok(outputs) => match piece.item.add_part(piece.rows.clone(), outputs) {
+                Added::Whole(outputs) => self.settler.end(&piece.item, JobResult::Succeeded(outputs)),
+                Added::Part { is_first } => {
+                    if is_first {
+                        self.progress.mention(&piece.item);
+                    }
+                    None
+                }
+            },
             Err(failure) => {
                 self.drop_rest(&piece.item);
                 self.settler.end(&piece.item, JobResult::Failed(failure))

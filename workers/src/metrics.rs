@@ -27,6 +27,8 @@ gristmill_telemetry::metrics! {
     pub(crate) counter dead_inputs_lost = "gristmill_dead_inputs_lost_total" { model };
     /// Claims or commits that found the job ended already, or a newer attempt in charge.
     pub(crate) counter jobs_passed_over = "gristmill_jobs_passed_over_total" { model };
+    /// Parts of jobs that could not be told while the rest ran; their outcomes have them.
+    pub(crate) counter progress_lost = "gristmill_progress_lost_total" { model };
     /// Rows that wait in this worker for an engine call.
     pub(crate) gauge rows_waiting = "gristmill_rows_waiting" { model };
     /// Envelopes this worker holds.

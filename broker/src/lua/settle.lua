@@ -1,9 +1,10 @@
 -- Ends a job, if it has not ended: state, outcome, lineage, event and hint in one step, and for a failure its dead letter.
--- KEYS: job, events, dead letters, jobs without an end, the window of events, the outbox. ARGV: id, state, outcome, lineage,
+-- KEYS: job, events, dead letters, jobs without an end, the window of events, the outbox, the job's progress. ARGV: id, state, outcome, lineage,
 -- fence ('' = any attempt may), retention in ms, how long the window and the outbox are kept in ms, hints,
 -- where a failed job's inputs are kept ('' = this is no failure), the last moment in us ('' = any time), the minute
 -- of its deadline, by which jobs without an end are counted, the longest outcome that the hint carries,
--- model, version, failure code, metadata as JSON, the job's webhook (each '' where there is none)
+-- model, version, failure code, metadata as JSON, the job's webhook (each '' where there is none), how long progress stays
+-- in ms ('' = there is none)
 local ended = redis.call('HGET', KEYS[1], 'state')
 if ended then return ended end
 if ARGV[5] ~= '' and (redis.call('HGET', KEYS[1], 'attempts') or '1') ~= ARGV[5] then return 'stale' end
@@ -34,6 +35,10 @@ if ARGV[17] ~= '' then
     redis.call('XADD', KEYS[6], '*', 'id', ARGV[1], 'state', ARGV[2], 'model', ARGV[13], 'version', ARGV[14],
         'code', ARGV[15], 'metadata', ARGV[16], 'url', ARGV[17], 'committed_at', micros)
     redis.call('PEXPIRE', KEYS[6], ARGV[7])
+end
+if ARGV[18] ~= '' then
+    redis.call('HDEL', KEYS[1], 'progress')
+    redis.call('PEXPIRE', KEYS[7], ARGV[18])
 end
 local hint = ARGV[1]
 if #ARGV[3] <= tonumber(ARGV[12]) then hint = hint .. ' ' .. micros .. ' ' .. ARGV[2] .. ' ' .. ARGV[3] end

@@ -10,6 +10,7 @@ mod dead_inputs;
 mod deliveries;
 mod durability;
 mod jobs;
+mod progress;
 mod publishing;
 mod queued;
 mod readers;

@@ -86,6 +86,7 @@ async fn reader_reads_its_tenants_outcomes_and_events() {
         format!("XREAD COUNT 10 STREAMS {events} 0-0"),
         format!("XLEN {events}"),
         format!("HMGET {events}-window from last"),
+        format!("XREAD COUNT 10 STREAMS {job}:progress 0-0"),
         "PING".to_owned(),
     ] {
         let answer = ask(&mut connection, &command).await;
@@ -112,6 +113,7 @@ async fn reader_may_nothing_else() {
             // other keys
             format!("HGETALL {foreign_job}"),
             format!("XRANGE {foreign_events} - +"),
+            format!("XRANGE {foreign_job}:progress - +"),
             format!("XREAD STREAMS {events} {foreign_events} 0-0 0-0"),
             format!("HGETALL {}", key::API_KEYS),
             format!("HGETALL {}", key::TENANTS),

@@ -113,6 +113,8 @@ impl Caller {
                 Err(_) => End::Info("no event in time".to_owned()),
                 Ok(None) => End::Info("the stream has ended".to_owned()),
                 Ok(Some(Err(error))) => End::Info(error.to_string()),
+                // a part of a job says nothing of how it ends
+                Ok(Some(Ok(event))) if event.event == "progress" => continue,
                 Ok(Some(Ok(event))) => match serde_json::from_str::<JobView>(&event.data) {
                     Ok(view) => End::Ok(answer_of(view)),
                     Err(error) => End::Info(format!("an event that is none of ours: {error}")),

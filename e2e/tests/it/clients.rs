@@ -12,7 +12,7 @@ use tokio::{
     process::{Child, ChildStdout, Command},
 };
 
-use crate::identity;
+use crate::{identity, progress};
 
 /// One of `examples/`, running.
 struct Example {
@@ -114,6 +114,31 @@ async fn example_in_python_follows_jobs_in_redis_and_goes_on_where_it_stopped() 
     assert_eq!(example.line().await?["id"], waiting.id.to_string());
     example.succeeded().await?;
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn example_in_python_follows_the_progress_of_a_job_in_redis() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    let _worker = stack.worker("worker", &["--model", "minilm"]).await?;
+    let client = stack.client("acme").await?;
+    let url = reader_url(&stack).await?;
+    let id = client.submit(&progress::texts(), 0).await?.id.to_string();
+    let mut example = Example::start("follow_progress.py", &[&url, &id])?;
+    let mut lines = 0;
+    let last = loop {
+        let line = example.line().await?;
+        if line["state"].is_string() {
+            break line;
+        }
+        lines += 1;
+        assert_eq!(line["rows_total"], progress::ROWS);
+        let shape = json!([line["rows"], 384]);
+        assert_eq!(line["outputs"][0]["shape"], shape, "{lines}");
+    };
+    assert_eq!(last["state"], "succeeded");
+    assert_eq!(last["outputs"][0]["shape"], json!([progress::ROWS, 384]));
+    assert!(lines > 10, "{lines}");
+    example.succeeded().await
 }
 
 /// As its package says, the library verifies what a message's secret has signed, and nothing else.

@@ -19,6 +19,7 @@ mod lineage;
 mod models;
 mod nats_door;
 mod operations;
+mod progress;
 mod quota;
 mod sharing;
 mod webhooks;

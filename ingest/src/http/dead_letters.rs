@@ -28,7 +28,7 @@ use crate::{
         query,
         view::{self, JobPath},
     },
-    jobs::Standing,
+    jobs::{SoFar, Standing},
 };
 
 #[derive(Debug, Default, Deserialize)]
@@ -155,7 +155,7 @@ pub(crate) async fn redrive(
         trace,
     };
     let accepted = app.dead_letters.redrive(&id, order).await?;
-    let view = view::of(&accepted.id, &Standing::Queued(None), false)?;
+    let view = view::of(&accepted.id, &Standing::Queued(SoFar::default()), false)?;
     let mut response = encoded(StatusCode::ACCEPTED, Media::Json, &view);
     if let Ok(location) = HeaderValue::from_str(&view.links.this) {
         response.headers_mut().insert(header::LOCATION, location);

@@ -1,6 +1,6 @@
 //! The OpenAPI document: what the routes say of themselves, and what holds for all of them.
 
-use gristmill_schemas::{RefusalCode, api};
+use gristmill_schemas::{RefusalCode, api, progress::ProgressView};
 use serde_json::{Value, json};
 use utoipa::{OpenApi, openapi};
 
@@ -20,7 +20,7 @@ pub(crate) const PROBLEMS: &str = "x-gristmill-problems";
         (name = "webhooks", description = "Being called when jobs end (Standard Webhooks): what was sent, what became of it, sending it again."),
         (name = "models", description = "What can be asked for."),
     ),
-    components(schemas(api::Problem)),
+    components(schemas(api::Problem, ProgressView)),
 )]
 struct Head;
 

@@ -21,7 +21,7 @@ use crate::{
         view,
     },
     idempotency_key::IdempotencyKey,
-    jobs::Standing,
+    jobs::{SoFar, Standing},
     keys::Caller,
     metrics,
     submit::{Accepted, Submission},
@@ -126,11 +126,14 @@ async fn standing(app: &App, caller: &Caller, accepted: &mut Accepted, wait: Opt
             None => app.jobs.wait(tenant, id, wait).await,
         },
         None if accepted.replayed => app.jobs.standing(tenant, id).await,
-        None => Ok(Standing::Queued(app.jobs.positions.of(tenant, id))),
+        None => Ok(Standing::Queued(SoFar {
+            position: app.jobs.positions.of(tenant, id),
+            ..SoFar::default()
+        })),
     };
     standing.unwrap_or_else(|refusal| {
         tracing::debug!(%refusal, "accepted, and nobody can say more now");
-        Standing::Queued(None)
+        Standing::Queued(SoFar::default())
     })
 }
 

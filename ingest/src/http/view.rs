@@ -30,6 +30,7 @@ pub(crate) fn of(id: &JobId, standing: &Standing, outputs: bool) -> Result<JobVi
         deadline: id.deadline(),
         position: None,
         estimated_start: None,
+        progress: None,
         completed_at: None,
         failure: None,
         outputs: None,
@@ -37,9 +38,10 @@ pub(crate) fn of(id: &JobId, standing: &Standing, outputs: bool) -> Result<JobVi
     };
     let ended = match standing {
         Standing::Ended(ended) => ended,
-        Standing::Queued(position) => {
-            view.position = position.map(|position| position.envelopes_before);
-            view.estimated_start = position.and_then(|position| position.estimated_start);
+        Standing::Queued(so_far) => {
+            view.progress = so_far.rows_done;
+            view.position = so_far.position.map(|position| position.envelopes_before);
+            view.estimated_start = so_far.position.and_then(|position| position.estimated_start);
             return Ok(view);
         }
     };

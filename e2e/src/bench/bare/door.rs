@@ -140,6 +140,7 @@ fn view(number: u64, outputs: Bytes) -> JobView {
         deadline: now.plus(Duration::from_secs(300)),
         position: None,
         estimated_start: None,
+        progress: None,
         completed_at: Some(now),
         failure: None,
         outputs: Some(vec![Output(output)]),
