@@ -30,6 +30,7 @@ pub mod queue_depth;
 pub mod queued;
 pub mod readers;
 mod records;
+pub mod running;
 mod script;
 pub mod server_url;
 pub mod settle;

@@ -54,13 +54,14 @@ impl Store {
     ) -> Result<Vec<ProgressEntry>, StoreError> {
         let mut range = redis::cmd("XRANGE");
         range.arg(key::progress(tenant, id)).arg(format!("({after}")).arg("+");
-        let entries: Vec<(String, Vec<(String, Vec<u8>)>)> = self.command(range.arg("COUNT").arg(limit)).await?;
-        let entry = |(position, fields): (String, Vec<(String, Vec<u8>)>)| {
-            Ok((events::position(&position)?, Progress::from_fields(&fields).ok()))
-        };
+        let entries: Vec<Entry> = self.command(range.arg("COUNT").arg(limit)).await?;
+        let entry = |(position, fields): Entry| Ok((events::position(&position)?, Progress::from_fields(&fields).ok()));
         entries.into_iter().map(entry).collect()
     }
 }
+
+/// An entry of the stream: its id and its fields.
+type Entry = (String, Vec<(String, Vec<u8>)>);
 
 fn command(rows: &RowsRun<'_>) -> Cmd {
     let RowsRun { tenant, id, progress } = rows;

@@ -20,6 +20,9 @@ pub(crate) static RECLAIM: Script = Script::new(include_str!("lua/reclaim.lua"),
 pub(crate) static PROGRESS: Script = Script::new(include_str!("lua/progress.lua"), || {
     sha1(include_str!("lua/progress.lua"))
 });
+pub(crate) static RUNNING: Script = Script::new(include_str!("lua/running.lua"), || {
+    sha1(include_str!("lua/running.lua"))
+});
 pub(crate) static FORGET: Script = Script::new(include_str!("lua/forget.lua"), || sha1(include_str!("lua/forget.lua")));
 pub(crate) static COMPLETE: Script = Script::new(include_str!("lua/complete.lua"), || {
     sha1(include_str!("lua/complete.lua"))
@@ -39,8 +42,8 @@ pub(crate) static REDELIVER: Script = Script::new(include_str!("lua/redeliver.lu
 pub(crate) static BURY: Script = Script::new(include_str!("lua/bury.lua"), || sha1(include_str!("lua/bury.lua")));
 
 /// Every script, to be loaded together.
-const ALL: [&Script; 10] = [
-    &SETTLE, &RECLAIM, &PROGRESS, &FORGET, &COMPLETE, &BURY, &UNBEGUN, &DELIVER, &ATTEMPTED, &REDELIVER,
+const ALL: [&Script; 11] = [
+    &SETTLE, &RECLAIM, &PROGRESS, &RUNNING, &FORGET, &COMPLETE, &BURY, &UNBEGUN, &DELIVER, &ATTEMPTED, &REDELIVER,
 ];
 
 fn sha1(source: &str) -> String {

@@ -58,7 +58,7 @@ pub enum Told {
     Nothing,
 }
 
-/// Opens feeds and lists of ended jobs. Clones are the same.
+/// Opens feeds, and makes lists ([`crate::list`]). Clones are the same.
 #[derive(Debug, Clone)]
 pub struct Feeds {
     /// Where the events are.
@@ -103,60 +103,6 @@ impl Feeds {
             looked_at: None,
         })
     }
-
-    /// A page of the ends of a tenant's jobs, from the newest to the oldest; and where the next one begins. A page may be short,
-    /// even empty, where few of many are wanted: only so many are looked at.
-    ///
-    /// # Errors
-    /// `store_unavailable`.
-    pub async fn page(&self, tenant: &TenantId, wish: &PageWish) -> Result<(Vec<Listed>, Option<Place>), Refusal> {
-        let (mut page, mut before) = (Vec::new(), wish.before);
-        for _ in 0..LOOKS_A_PAGE {
-            let limit = wish.limit.max(LEAST_LOOK);
-            let found = self.store.events_before(tenant, before, wish.since, limit).await;
-            let found = found.map_err(|error| refuse_store(&error))?;
-            let is_all = found.len() < limit;
-            for (place, event) in found {
-                before = Some(place);
-                if let Some(event) = event.filter(|event| wish.filter.wants(event)) {
-                    page.push(Listed { place, event });
-                }
-                if page.len() == wish.limit {
-                    return Ok((page, before));
-                }
-            }
-            if is_all {
-                return Ok((page, None));
-            }
-        }
-        Ok((page, before))
-    }
-}
-
-/// How often the store is asked for one page, and for how much at least each time.
-const LOOKS_A_PAGE: usize = 10;
-const LEAST_LOOK: usize = 200;
-
-/// Which page of the list.
-#[derive(Debug, Clone)]
-pub struct PageWish {
-    /// Those that are wanted.
-    pub filter: Filter,
-    /// Those before this place, or the newest.
-    pub before: Option<Place>,
-    /// None from before this moment.
-    pub since: Option<Timestamp>,
-    /// The most of it.
-    pub limit: usize,
-}
-
-/// A job that has ended, in a list.
-#[derive(Debug, Clone)]
-pub struct Listed {
-    /// Where it stands.
-    pub place: Place,
-    /// The job.
-    pub event: JobEvent,
 }
 
 /// One who reads a tenant's events.

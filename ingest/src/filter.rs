@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gristmill_broker::api_keys::Grant;
-use gristmill_schemas::{JobEvent, JobState, ModelName};
+use gristmill_schemas::{JobEvent, JobState, ModelName, RunningJob};
 
 /// All of what is set must hold; what is empty asks for nothing.
 ///
@@ -31,7 +31,17 @@ impl Filter {
         let Some((model, _)) = &event.model else {
             return self.grant.models.is_empty();
         };
-        let labelled = |(key, value): (&String, &String)| event.metadata.get(key) == Some(value);
+        self.wants_job(model, &event.metadata)
+    }
+
+    /// Whether a job that runs is wanted; how it ends is not known.
+    #[must_use]
+    pub fn wants_running(&self, job: &RunningJob) -> bool {
+        self.wants_job(&job.model, &job.metadata)
+    }
+
+    fn wants_job(&self, model: &ModelName, metadata: &BTreeMap<String, String>) -> bool {
+        let labelled = |(key, value): (&String, &String)| metadata.get(key) == Some(value);
         self.grant.covers(model)
             && (self.models.is_empty() || self.models.contains(model))
             && self.metadata.iter().all(labelled)

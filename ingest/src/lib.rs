@@ -19,6 +19,7 @@ pub mod job_id_keys;
 pub mod jobs;
 pub mod keys;
 mod level_watch;
+pub mod list;
 mod metrics;
 mod nats_door;
 pub mod position;

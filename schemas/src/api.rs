@@ -21,6 +21,7 @@ use crate::{
     outcome::JobState,
     progress::RowsDone,
     refusal::RefusalCode,
+    running::RunningView,
     tensor::{self, Tensor},
     time::Timestamp,
 };
@@ -150,11 +151,14 @@ impl JobSummary {
     }
 }
 
-/// Some of a tenant's jobs that have ended, the newest first.
+/// Some of a tenant's jobs: those that run, then those that have ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JobPage {
-    /// The jobs. Fewer than asked for, even none, do not mean that there are no more.
+    /// Jobs that a worker has claimed and not ended, the last claimed first; those of the last two seconds may be missing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub running: Vec<RunningView>,
+    /// Jobs that have ended, the newest first. Fewer than asked for, even none, do not mean that there are no more.
     pub jobs: Vec<JobSummary>,
     /// Where the next page begins; absent where this was the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -86,6 +86,13 @@ pub fn queued(tenant: &TenantId, bucket: u8) -> String {
     format!("gm:{}:queued", tag(tenant, bucket))
 }
 
+/// The sorted set of a bucket's jobs that are being run: [`crate::running`] by when they were last reported, Unix milliseconds by
+/// the store's clock.
+#[must_use]
+pub fn running(tenant: &TenantId, bucket: u8) -> String {
+    format!("gm:{}:running", tag(tenant, bucket))
+}
+
 /// The channel that hints at outcomes of a bucket; its messages begin with a job's id. A hint may be lost, the hash is the truth.
 #[must_use]
 pub fn hints(tenant: &TenantId, bucket: u8) -> String {

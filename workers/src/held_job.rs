@@ -155,6 +155,12 @@ impl HeldJob {
         }
     }
 
+    /// When it was claimed, if it was and has not ended.
+    pub(crate) fn running_since(&self) -> Option<Timestamp> {
+        let may_run = matches!(self.permit.get(), Some(Permit::Run { .. }));
+        (may_run && !self.has_ended()).then(|| self.run().claimed_at).flatten()
+    }
+
     /// True for the one caller who ends it; everybody else leaves it alone from then on.
     pub(crate) fn end(&self) -> bool {
         !self.ended.swap(true, Ordering::AcqRel)

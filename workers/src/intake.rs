@@ -111,9 +111,12 @@ impl Intake {
         let times = (delivery.published_at(), Timestamp::from(std::time::SystemTime::now()));
         let redelivered = delivery.is_redelivered().then(claim_token);
         let lease = Lease::new(&self.leases, delivery, envelope.jobs.len(), place);
-        for job in envelope.jobs {
-            line.push(HeldJob::new(job, Arc::clone(&lease), times, redelivered));
-        }
+        let jobs = envelope.jobs.into_iter();
+        let jobs: Vec<_> = jobs
+            .map(|job| HeldJob::new(job, Arc::clone(&lease), times, redelivered))
+            .collect();
+        lease.holds(&jobs);
+        jobs.into_iter().for_each(|held| line.push(held));
     }
 }
 

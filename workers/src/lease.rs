@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
@@ -10,7 +10,7 @@ use gristmill_broker::{Delivery, delivery::InProgress};
 use gristmill_telemetry::fail_points;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::metrics;
+use crate::{held_job::HeldJob, metrics};
 
 /// All envelopes this worker holds, so that somebody can report that they are alive.
 #[derive(Debug, Default)]
@@ -22,6 +22,7 @@ pub(crate) struct Leases {
 struct Held {
     next: u64,
     signs: HashMap<u64, InProgress>,
+    jobs: HashMap<u64, Vec<Weak<HeldJob>>>,
 }
 
 impl Leases {
@@ -37,7 +38,14 @@ impl Leases {
     fn remove(&self, number: u64) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.signs.remove(&number);
+        held.jobs.remove(&number);
         metrics::envelopes_held().set(held.signs.len() as f64);
+    }
+
+    /// All jobs that are held.
+    pub(crate) fn jobs(&self) -> Vec<Arc<HeldJob>> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.jobs.values().flatten().filter_map(Weak::upgrade).collect()
     }
 
     /// A sign of life for each.
@@ -105,6 +113,12 @@ impl Lease {
             number,
             state: Mutex::new(state),
         })
+    }
+
+    /// These are its jobs.
+    pub(crate) fn holds(&self, jobs: &[Arc<HeldJob>]) {
+        let mut held = self.leases.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.jobs.insert(self.number, jobs.iter().map(Arc::downgrade).collect());
     }
 
     /// One job has left the batcher, to its last row. Once all have, the next envelope of the queue may come.

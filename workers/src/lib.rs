@@ -12,6 +12,7 @@ mod line;
 mod metrics;
 mod progress;
 mod run_time;
+mod running;
 mod settle;
 pub mod worker;
 

@@ -20,7 +20,7 @@ use crate::{
     intake::Intake,
     lease::Leases,
     line::Line,
-    metrics,
+    metrics, running,
     settle::Settler,
 };
 
@@ -67,6 +67,11 @@ pub async fn run(args: WorkerArgs, readiness: Readiness, shutdown: Shutdown) -> 
     let leases = Arc::new(Leases::default());
     let drained = Shutdown::new();
     heartbeat::start(Arc::clone(&leases), HEARTBEAT, drained.clone())?;
+    if let Some((_, _, about)) = loaded.first() {
+        let worker = about.worker.id.clone();
+        let (leases, store) = (Arc::clone(&leases), store.clone());
+        tokio::spawn(running::report(leases, store, worker, drained.clone()));
+    }
     let lines = loaded.into_iter().map(|(version, engine, about)| {
         let (store, dead_inputs, clock) = (store.clone(), DeadInputs::new(&broker), broker.clock());
         let max_attempts = args.holding.max_attempts;

@@ -15,6 +15,7 @@ mod publishing;
 mod queued;
 mod readers;
 mod records;
+mod running;
 mod settling;
 mod store;
 mod watching;

@@ -1,5 +1,5 @@
-//! A job of many engine calls tells what its rows gave as they are run: over server-sent events and in Redis, through lost
-//! connections and a killed worker, and the whole of it is the outcome.
+//! A job of many engine calls while it runs: it tells what its rows gave, over server-sent events and in Redis, through lost
+//! connections and a killed worker, the whole of it is the outcome, and it is in the list of what runs.
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +10,11 @@ use anyhow::{Context, ensure};
 use eventsource_stream::{Event, Eventsource};
 use futures_util::{Stream, StreamExt};
 use gristmill_e2e::{Client, Stack, wait};
-use gristmill_schemas::{InferRequest, JobState, Tensor, api::JobView, progress::ProgressView};
+use gristmill_schemas::{
+    InferRequest, JobState, Tensor,
+    api::{JobPage, JobView},
+    progress::ProgressView,
+};
 use reqwest::Method;
 
 /// Texts of one job: thirty engine calls of the model, a second or so.
@@ -20,10 +24,12 @@ const DEADLINE: Duration = Duration::from_secs(120);
 
 /// A job of many engine calls.
 pub(crate) fn texts() -> InferRequest {
-    let texts: Vec<String> = (0..ROWS)
-        .map(|row| format!("sack {row} of the mill by the river"))
-        .collect();
-    let text = Tensor::from_elements("text", &texts).unwrap();
+    texts_of(ROWS)
+}
+
+fn texts_of(rows: u32) -> InferRequest {
+    let texts = (0..rows).map(|row| format!("sack {row} of the mill by the river"));
+    let text = Tensor::from_elements("text", &texts.collect::<Vec<_>>()).unwrap();
     InferRequest::new("minilm".parse().unwrap(), vec![text])
 }
 
@@ -181,5 +187,28 @@ async fn job_whose_worker_is_killed_tells_its_next_attempt_anew_and_a_killed_sto
     assert_eq!(outcome.status, JobState::Succeeded);
     let lineage = client.lineage(&id).await?;
     assert_eq!(lineage.attempt, 2);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_job_is_in_the_list_of_what_runs_until_it_ends() -> anyhow::Result<()> {
+    let stack = Stack::start().await?;
+    let _worker = stack.worker("worker", &["--model", "minilm"]).await?;
+    let (client, stranger) = (stack.client("acme").await?, stack.client("other").await?);
+    let list = async |client: &Client| -> anyhow::Result<JobPage> {
+        let call = client.request(Method::GET, "/v1/jobs?status=running");
+        Ok(call.send().await?.error_for_status()?.json().await?)
+    };
+    assert!(list(&client).await?.running.is_empty());
+    let id = client.submit(&texts_of(4000), 0).await?.id;
+    let listed = wait::until("the job to be listed", || async {
+        Ok(list(&client).await?.running.into_iter().next())
+    });
+    let listed = listed.await?;
+    assert_eq!((listed.id, listed.model.as_str(), listed.attempt), (id, "minilm", 1));
+    assert!(list(&stranger).await?.running.is_empty());
+    let cancel = client.request(Method::POST, &format!("/v1/jobs/{id}/cancel"));
+    cancel.send().await?.error_for_status()?;
+    assert!(list(&client).await?.running.is_empty(), "what has ended does not run");
     Ok(())
 }

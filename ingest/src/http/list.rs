@@ -1,4 +1,4 @@
-//! `GET /v1/jobs`: a tenant's jobs that have ended, page by page.
+//! `GET /v1/jobs`: a tenant's jobs that run and that have ended, page by page.
 
 use axum::{
     body::Body,
@@ -6,11 +6,13 @@ use axum::{
     http::{HeaderMap, Response, StatusCode, Uri},
 };
 use gristmill_broker::events::Place;
-use gristmill_schemas::api::{JobPage, JobSummary};
+use gristmill_schemas::{
+    Timestamp,
+    api::{JobPage, JobSummary},
+};
 
 use crate::{
     auth::{May, Read},
-    feed::PageWish,
     http::{
         App,
         negotiate::{Media, encoded},
@@ -18,11 +20,13 @@ use crate::{
         problem::Reply,
         selection::Selection,
     },
+    list::{ListPlace, PageWish, Parts},
 };
 
-/// List jobs that have ended
+/// List jobs
 ///
-/// The newest first, as long as their outcomes are kept. A job that has not ended is in no list: its id is what tells of it.
+/// Jobs that run, as their workers report every second, the last claimed first; and behind them those that have ended, the newest
+/// first, as long as their outcomes are kept. A job that waits is in no list: its id tells of it, and `/v1/queues` counts it.
 #[utoipa::path(
     get,
     path = "/v1/jobs",
@@ -30,9 +34,9 @@ use crate::{
     tag = "jobs",
     params(
         ("model" = Option<String>, Query, description = "Of these models alone, with commas between."),
-        ("status" = Option<String>, Query, description = "Of these ends alone, with commas between: `succeeded`, `failed`, `expired`, `cancelled`."),
+        ("status" = Option<String>, Query, description = "In these states alone, with commas between: `running`, `succeeded`, `failed`, `expired`, `cancelled`."),
         ("metadata.<key>" = Option<String>, Query, description = "With this label alone. A job that was ended by its id alone has none, and is listed."),
-        ("since" = Option<String>, Query, description = "Not before this time (RFC 3339), or for so long back (`15min`)."),
+        ("since" = Option<String>, Query, description = "None that ended before this time (RFC 3339), or for so long back (`15min`)."),
         ("limit" = Option<u32>, Query, description = "The most of one page: 1 to 200, 50 if absent."),
         ("cursor" = Option<String>, Query, description = "Where the page begins: `next` of the page before."),
     ),
@@ -46,36 +50,53 @@ pub(crate) async fn list(
 ) -> Result<Response<Body>, Reply> {
     let media = Media::accepted(&headers, &[Media::Json])?;
     let selection = Selection::of(&uri, &["limit", "cursor"], (&app, &caller))?;
-    let before = selection
+    let behind = selection
         .cursor
         .as_deref()
         .map(|cursor| place(cursor).ok_or_else(|| page::foreign_cursor("cursor")));
+    let parts = match (selection.running, selection.filter.states.is_empty()) {
+        (true, true) => Parts::Running,
+        (false, false) => Parts::Ended,
+        (true, false) | (false, true) => Parts::Both,
+    };
     let wish = PageWish {
         filter: selection.filter,
-        before: before.transpose()?,
+        parts,
+        behind: behind.transpose()?,
         since: selection.since,
         limit: selection.limit,
     };
-    let (listed, next) = app.feeds.page(&caller.tenant, &wish).await?;
-    let jobs = listed
-        .iter()
-        .map(|listed| JobSummary::of(&listed.event, listed.place.position.at()));
+    let page = app.feeds.page(&caller.tenant, &wish).await?;
+    let ended = page.ended.iter();
     let page = JobPage {
-        jobs: jobs.collect(),
-        next: next.map(cursor),
+        running: page.running.into_iter().map(Into::into).collect(),
+        jobs: ended
+            .map(|(place, event)| JobSummary::of(event, place.position.at()))
+            .collect(),
+        next: page.next.map(cursor),
     };
     Ok(encoded(StatusCode::OK, media, &page))
 }
 
+/// What begins the cursor of a job that ran.
+const RUNNING: char = 'r';
+
 /// Opaque to clients.
-fn cursor(place: Place) -> String {
-    format!("{}-{}", place.position, place.bucket)
+fn cursor(place: ListPlace) -> String {
+    match place {
+        ListPlace::Running(claimed_at, id) => format!("{RUNNING}{}-{id}", claimed_at.as_micros()),
+        ListPlace::Ended(place) => format!("{}-{}", place.position, place.bucket),
+    }
 }
 
-fn place(cursor: &str) -> Option<Place> {
-    let (position, bucket) = cursor.rsplit_once('-')?;
-    Some(Place {
-        position: position.parse().ok()?,
-        bucket: bucket.parse().ok()?,
-    })
+fn place(cursor: &str) -> Option<ListPlace> {
+    let (place, last) = cursor.rsplit_once('-')?;
+    if let Some(micros) = place.strip_prefix(RUNNING) {
+        let claimed_at = Timestamp::from_micros(micros.parse().ok()?);
+        return Some(ListPlace::Running(claimed_at, last.parse().ok()?));
+    }
+    Some(ListPlace::Ended(Place {
+        position: place.parse().ok()?,
+        bucket: last.parse().ok()?,
+    }))
 }

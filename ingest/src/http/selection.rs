@@ -13,6 +13,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Selection {
     pub(crate) filter: Filter,
+    /// Whether `status` names jobs that run.
+    pub(crate) running: bool,
     /// Nothing from before this moment.
     pub(crate) since: Option<Timestamp>,
     /// Whether outputs are to be shown.
@@ -26,6 +28,8 @@ pub(crate) struct Selection {
 /// Parameters of every selection; labels come as `metadata.<key>` besides.
 const FILTERS: [&str; 3] = ["model", "status", "since"];
 const LABEL: &str = "metadata.";
+/// In place of an end: that there is none yet, and a worker has the job.
+const RUNNING: &str = "running";
 
 impl Selection {
     /// Reads the query of a route that takes `more` parameters than the filters.
@@ -39,6 +43,7 @@ impl Selection {
                 grant: caller.grant.clone(),
                 ..Filter::default()
             },
+            running: false,
             since: None,
             outputs: false,
             limit: page::USUAL,
@@ -68,8 +73,13 @@ impl Selection {
             }
             "status" => {
                 for word in value.split(',') {
+                    if word == RUNNING {
+                        self.running = true;
+                        continue;
+                    }
                     let state = word.parse().ok().filter(|state: &JobState| state.is_terminal());
-                    let detail = "expected succeeded, failed, expired or cancelled, with commas between";
+                    let detail =
+                        "expected succeeded, failed, expired or cancelled, in a list running too, with commas between";
                     self.filter.states.push(state.ok_or_else(|| wrong(detail))?);
                 }
             }

@@ -66,6 +66,10 @@ pub(crate) async fn open(
     uri: Uri,
 ) -> Result<Response<Body>, Reply> {
     let selection = Selection::of(&uri, &["cursor", "include"], (&app, &caller))?;
+    if selection.running {
+        let detail = "a stream tells of ends alone; the list tells what runs";
+        return Err(Refusal::new(RefusalCode::InvalidValue, detail).at("status").into());
+    }
     let begin = begin(&headers, &selection)?;
     let permit = app.admission.event_stream()?;
     let feed = app

@@ -4,11 +4,12 @@ use std::{collections::BTreeSet, sync::LazyLock, time::Duration};
 
 use gristmill_broker::{Settled, api_keys::Grant};
 use gristmill_schemas::{
-    Digest, JobId, JobIdKeys, JobResult, JobState, Lineage, Outcome, Timestamp,
+    Digest, JobId, JobIdKeys, JobResult, JobState, Lane, Lineage, Outcome, RunningJob, Timestamp,
     api::{JobPage, JobSummary, Queues},
     job_id::{Mint, RANDOM_BYTES},
     key,
     lineage::ModelRecord,
+    running::RunningView,
     tensor::Tensor,
 };
 use reqwest::{RequestBuilder, Response};
@@ -348,6 +349,68 @@ async fn list_goes_from_the_newest_to_the_oldest_page_by_page() {
     assert!(all("&since=2100-01-01T00:00:00Z").await.0.is_empty());
 }
 
+/// What a worker reports of a job that it runs.
+fn running(number: u8, model: &str) -> RunningJob {
+    RunningJob {
+        id: id(number),
+        model: model.parse().unwrap(),
+        version: "1".parse().unwrap(),
+        lane: Lane::Interactive,
+        worker: "mill-1".to_owned(),
+        attempt: 1,
+        claimed_at: Timestamp::from_millis(1_700_000_000_000 + u64::from(number)),
+        metadata: [("run".to_owned(), (number % 2).to_string())].into(),
+    }
+}
+
+#[tokio::test]
+async fn list_begins_with_what_runs_and_leaves_out_what_has_ended_or_is_somebody_elses() {
+    let stand = Stand::start().await;
+    let models = ["light", "minilm"];
+    let reports = (0..9).map(|number| running(number, models[usize::from(number == 8)]));
+    let reports: Vec<_> = reports.map(|job| (acme(), job)).collect();
+    let foreign = ("other".parse().unwrap(), running(20, "light"));
+    stand.store.report_running(&reports).await.unwrap();
+    stand.store.report_running(&[foreign]).await.unwrap();
+    for number in [3, 30, 31] {
+        end(&stand, id(number), "light", "1").await;
+    }
+    let all = async |query: &str| {
+        let (mut runs, mut ended, mut next) = (Vec::new(), Vec::new(), None::<String>);
+        loop {
+            // a report counts for a while only
+            stand.store.report_running(&reports).await.unwrap();
+            let cursor = next.map(|next| format!("&cursor={next}")).unwrap_or_default();
+            let call = stand.get(&format!("/v1/jobs?limit=3{query}{cursor}"));
+            let page: JobPage = call.send().await.unwrap().json().await.unwrap();
+            assert!(page.running.len() + page.jobs.len() <= 3, "{page:?}");
+            runs.extend(page.running);
+            ended.extend(page.jobs);
+            match page.next {
+                Some(cursor) => next = Some(cursor),
+                None => return (runs, ended),
+            }
+        }
+    };
+    let ids = |runs: &[RunningView]| runs.iter().map(|job| job.id).collect::<Vec<_>>();
+    let (runs, ended) = all("").await;
+    // those of one moment stand by their ids, else the last claimed first; the one that has ended is among those
+    assert_eq!(ids(&runs), [8, 7, 6, 5, 4, 2, 1, 0].map(id));
+    assert_eq!(ended.len(), 3);
+    assert_eq!((runs[0].worker.as_str(), runs[0].attempt), ("mill-1", 1));
+    for (query, runs, ended) in [
+        ("&status=running", 8, 0),
+        ("&status=succeeded", 0, 3),
+        ("&status=running,succeeded", 8, 3),
+        ("&status=failed,running", 8, 0),
+        ("&model=minilm", 1, 0),
+        ("&metadata.run=1&status=running", 3, 0),
+    ] {
+        let (got_runs, got_ended) = all(query).await;
+        assert_eq!((got_runs.len(), got_ended.len()), (runs, ended), "{query}");
+    }
+}
+
 #[tokio::test]
 async fn bad_query_is_refused_by_name() {
     let stand = Stand::start().await;
@@ -363,6 +426,8 @@ async fn bad_query_is_refused_by_name() {
         ("/v1/jobs?include=outputs", "include"),
         ("/v1/events?include=inputs", "include"),
         ("/v1/events?limit=3", "limit"),
+        ("/v1/events?status=running", "status"),
+        ("/v1/jobs?cursor=r17-x", "cursor"),
         ("/v1/events?cursor=AQAA", "cursor"),
         ("/v1/events?cursor=AQ&since=1h", "since"),
     ] {

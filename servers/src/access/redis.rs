@@ -23,7 +23,7 @@ const INGEST_KEYS: &str = "~gm:{* ~gm:lead:* ~gm:writable ~gm:job-id-keys \
      %R~gm:api-keys %R~gm:tenants %R~gm:webhooks &gm:{* &gm:access:changed";
 /// Keys of jobs and what their ends change.
 const WORKER_KEYS: &str = "~gm:{*}:job:* ~gm:{*}:events ~gm:{*}:events-window ~gm:{*}:dead-letters ~gm:{*}:queued \
-     ~gm:{*}:outbox ~gm:writable &gm:{*}:hints";
+     ~gm:{*}:running ~gm:{*}:outbox ~gm:writable &gm:{*}:hints";
 
 pub(super) fn users(access: &Access, file: &str) -> String {
     let ours = |line: &str| {

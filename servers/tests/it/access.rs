@@ -124,6 +124,8 @@ async fn role_runs_on_redis_what_is_its_own_and_nothing_else() {
         (Role::Ingest, "PUBLISH gm:{acme:3}:hints x"),
         (Role::Worker, "HSET gm:{acme:3}:job:x attempts 2"),
         (Role::Worker, "XADD gm:{acme:3}:outbox * id x"),
+        (Role::Worker, "XADD gm:{acme:3}:job:x:progress * attempt 1"),
+        (Role::Worker, "ZADD gm:{acme:3}:running 1 x"),
         (Role::Worker, "PUBLISH gm:{acme:3}:hints x"),
         (Role::Operator, "HSET gm:api-keys x y"),
         (Role::Operator, "ACL LIST"),
