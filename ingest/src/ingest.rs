@@ -91,7 +91,9 @@ pub async fn run(args: IngestArgs, listeners: Listeners, shutdown: Shutdown) -> 
     // the publisher and the watch outlive the last request, and the admin listener all of them
     let (background, last) = (Shutdown::new(), Shutdown::new());
     if let Some(listener) = listeners.admin {
-        last.spawn(admin::serve(listener, readiness.clone(), recorded, last.requested()));
+        let operator = args.telemetry.operator(&shutdown);
+        let serving = admin::serve(listener, readiness.clone(), recorded, operator, last.requested());
+        last.spawn(serving);
     }
     let parts = Parts {
         args: &args,

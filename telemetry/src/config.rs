@@ -2,6 +2,9 @@
 
 use std::net::SocketAddr;
 
+use crate::operator::{Operator, OperatorToken};
+use crate::shutdown::Shutdown;
+
 /// How one log event is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
@@ -38,4 +41,19 @@ pub struct TelemetryArgs {
     /// Where /livez, /readyz and /metrics are served; not served if not given; port 0 takes a free one
     #[arg(long, env = "GRISTMILL_ADMIN_ADDR", value_name = "IP:PORT")]
     pub admin_addr: Option<SocketAddr>,
+
+    /// The token that operators show on the admin listener, or @FILE that holds it; /operator is not served if not given
+    #[arg(long, env = "GRISTMILL_OPERATOR_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub operator_token: Option<OperatorToken>,
+}
+
+impl TelemetryArgs {
+    /// What an operator may do to a process that ends by this shutdown; nothing, where there is no token.
+    #[must_use]
+    pub fn operator(&self, shutdown: &Shutdown) -> Option<Operator> {
+        self.operator_token.clone().map(|token| Operator {
+            token,
+            shutdown: shutdown.clone(),
+        })
+    }
 }

@@ -10,10 +10,12 @@ pub mod fail_points;
 pub mod health;
 pub mod logs;
 pub mod metrics;
+pub mod operator;
 pub mod shutdown;
 
 pub use config::{LogFormat, TelemetryArgs};
 pub use health::Readiness;
+pub use operator::{Operator, OperatorToken};
 pub use shutdown::Shutdown;
 
 /// The `metrics` crate, for the code that [`metrics!`] writes into other crates.

@@ -41,7 +41,9 @@ impl WorkerCommand {
                 let ours = Announcement::ours(None, listener.local_addr()?);
                 tokio::spawn(ours.write_when_ready(path));
             }
-            last.spawn(admin::serve(listener, readiness.clone(), recorded, last.requested()));
+            let operator = args.telemetry.operator(&shutdown);
+            let serving = admin::serve(listener, readiness.clone(), recorded, operator, last.requested());
+            last.spawn(serving);
         }
         tokio::spawn(drain_when_told(readiness.clone(), shutdown.clone()));
         let ended = gristmill_workers::run(args, readiness, shutdown).await;

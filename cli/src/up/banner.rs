@@ -24,8 +24,10 @@ pub(super) async fn of(access: &Access, data_dir: &DataDir, client: &Client) -> 
     let key_file = data_dir.dev_key().0;
     let (key_file, redis_url_file) = (key_file.display(), data_dir.redis_url());
     let redis_url_file = redis_url_file.display();
+    let operator_token = data_dir.operator_token();
+    let operator_token = operator_token.display();
     let mut text = format!(
-        "\nGristmill is ready.\n  HTTP API  {url} (every route: {url}/docs)\n  admin     {admin_url}/metrics\n  \
+        "\nGristmill is ready.\n  HTTP API  {url} (every route: {url}/docs)\n  admin     {admin_url}/metrics (/operator there takes the token in {operator_token})\n  \
          NATS      {nats_url}\n  Redis     {redis_url} (for gristmill keys, tenants, readers and webhooks: \
          --redis-url @{redis_url_file})\n  API key   {api_key} (tenant {TENANT}, kept in {key_file})\n"
     );

@@ -96,6 +96,11 @@ impl DataDir {
         self.path.join("redis-url")
     }
 
+    /// The token that operators show to our own processes.
+    pub(super) fn operator_token(&self) -> PathBuf {
+        self.path.join("operator-token")
+    }
+
     /// Where a child of this name announces itself.
     pub(super) fn announcement(&self, child: &str) -> PathBuf {
         self.path.join("run").join(format!("{child}.json"))

@@ -6,6 +6,7 @@ mod data_dir;
 mod dev_key;
 mod keeper;
 mod member;
+mod operator_token;
 mod own_process;
 mod ready;
 mod signals;
@@ -96,6 +97,7 @@ impl UpCommand {
             log_format: self.log_format,
             log_filter: self.log_filter.clone(),
             admin_addr: None,
+            operator_token: None,
         };
         let mut problems = Problems::default();
         problems.note(logs::init(&telemetry));

@@ -10,7 +10,7 @@ use gristmill_servers::{Binaries, Nats, NatsOptions, Redis, RedisOptions, Role, 
 use super::{
     UpCommand, banner,
     data_dir::DataDir,
-    dev_key,
+    dev_key, operator_token,
     own_process::{OwnProcess, Recipe},
     ready::{self, Access},
     supervisor::{BEYOND_GRACE, Rank, Supervisor},
@@ -40,6 +40,7 @@ pub(super) async fn everything(
         redis(command, data_dir, supervisor)
     )?;
     atomic_file::write(&data_dir.redis_url(), redis.operator.reveal().as_bytes())?;
+    operator_token::ensure(&data_dir.operator_token())?;
     let api_key = dev_key::ensure(&data_dir.dev_key(), &redis.operator).await?;
     let recipes = Recipes {
         command,
@@ -185,6 +186,10 @@ impl Recipes<'_> {
         args.extend([
             "--artifacts-dir".to_owned(),
             catalog.artifacts_dir.display().to_string(),
+        ]);
+        args.extend([
+            "--operator-token".to_owned(),
+            format!("@{}", self.data_dir.operator_token().display()),
         ]);
         args.extend(["--log".to_owned(), self.command.log_filter.clone()]);
         args.extend(["--log-format".to_owned(), word(self.command.log_format)]);

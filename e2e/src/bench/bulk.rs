@@ -9,7 +9,7 @@ use futures_util::{StreamExt, stream};
 use gristmill_loadtest::WorkArgs;
 use gristmill_schemas::{InferRequest, api::BulkReply};
 
-use crate::bench::{backlog::resident, site::Site};
+use crate::bench::{backlog::resident, site::Site, target::CpuMicros};
 
 /// Lines that are made at once.
 const CHUNK: u64 = 1024;
@@ -17,10 +17,12 @@ const CHUNK: u64 = 1024;
 const LOOK: Duration = Duration::from_millis(100);
 
 /// What an upload showed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Shown {
     /// Jobs a second that were kept.
     pub rate: f64,
+    /// Of each process; the client's is the benchmark's own.
+    pub cpu_us: CpuMicros,
     /// By how many bytes the ingest's resident memory grew at most.
     pub growth: u64,
 }
@@ -39,7 +41,7 @@ pub async fn upload(site: &Site, lines: u64) -> anyhow::Result<Shown> {
     let (target, ingest) = (site.target()?, site.stack.ingest.pid());
     let body =
         stream::iter((0..lines).step_by(CHUNK as usize)).map(move |from| chunk(&work, from..lines.min(from + CHUNK)));
-    let (before, began) = (resident(ingest)?, Instant::now());
+    let (before, cpu_before, began) = (resident(ingest)?, target.cpu()?, Instant::now());
     let call = reqwest::Client::new()
         .post(format!("{}/v1/jobs/bulk", target.url))
         .bearer_auth(&target.api_key)
@@ -69,6 +71,7 @@ pub async fn upload(site: &Site, lines: u64) -> anyhow::Result<Shown> {
     }
     ensure!(next == lines, "{next} of {lines} lines have a reply");
     Ok(Shown {
+        cpu_us: target.cpu_since(&cpu_before, lines as f64)?,
         rate: lines as f64 / began.elapsed().as_secs_f64(),
         growth: most.max(resident(ingest)?) - before,
     })

@@ -11,7 +11,7 @@ use crate::bench::{
     bulk, engine,
     figure::{Figure, Goal},
     site::{BareSite, Site},
-    target::{Order, Shown},
+    target::{CpuMicros, Order},
 };
 
 /// Jobs on their way where the most is wanted.
@@ -19,9 +19,26 @@ const MANY: u16 = 64;
 /// More than ever are where there is room.
 const PLENTY: u16 = 1024;
 
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// A model that is hardly any work, and the bare path.
+    Light,
+    /// One job at a time.
+    LowLoad,
+    /// Models of some weight, and the engine alone.
+    Heavy,
+    /// A long upload.
+    Bulk,
+    /// Queues of very different lengths.
+    Backlogs,
+}
+
 /// What is run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Suite {
+    /// These alone; all, where there are none.
+    pub only: Vec<Part>,
     /// How often.
     pub rounds: usize,
     /// How long each load lasts.
@@ -66,7 +83,28 @@ impl Suite {
     ///
     /// # Errors
     /// A part cannot be started, or a load has lost or spoilt a job.
-    pub async fn run(self) -> anyhow::Result<Vec<Figure>> {
+    pub async fn run(&self) -> anyhow::Result<Vec<Figure>> {
+        let mut rounds = Rounds::default();
+        if [Part::Light, Part::LowLoad, Part::Heavy]
+            .iter()
+            .any(|part| self.has(*part))
+        {
+            Box::pin(self.in_rounds(&mut rounds)).await?;
+        }
+        if self.has(Part::Bulk) {
+            self.bulk(&mut rounds).await?;
+        }
+        if self.has(Part::Backlogs) {
+            self.backlogs(&mut rounds).await?;
+        }
+        Ok(figures(&rounds))
+    }
+
+    fn has(&self, part: Part) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
+
+    async fn in_rounds(&self, rounds: &mut Rounds) -> anyhow::Result<()> {
         let flags = ["--model", "light", "--model", "identity"];
         let mut heavy = Site::start(Durability::PowerLoss, &["--model", "magika", "--model", "minilm"]).await?;
         heavy.another_worker().await?;
@@ -77,21 +115,23 @@ impl Suite {
             quick: Site::start(Durability::ProcessCrash, &flags).await?,
             bare: BareSite::start(Durability::PowerLoss).await?,
         };
-        let mut rounds = Rounds::default();
         for round in 1..=self.rounds {
             eprintln!("round {round} of {}", self.rounds);
-            self.light(&mut rounds, &sites).await?;
-            self.one_at_a_time(&mut rounds, &sites).await?;
-            self.heavy(&mut rounds, &sites).await?;
+            if self.has(Part::Light) {
+                self.light(rounds, &sites).await?;
+            }
+            if self.has(Part::LowLoad) {
+                self.one_at_a_time(rounds, &sites).await?;
+            }
+            if self.has(Part::Heavy) {
+                self.heavy(rounds, &sites).await?;
+            }
         }
-        drop(sites);
-        self.bulk(&mut rounds).await?;
-        self.backlogs(&mut rounds).await?;
-        Ok(figures(&rounds))
+        Ok(())
     }
 
     /// Once: what a long upload takes shows in no short one.
-    async fn bulk(self, rounds: &mut Rounds) -> anyhow::Result<()> {
+    async fn bulk(&self, rounds: &mut Rounds) -> anyhow::Result<()> {
         let site = Site::start(Durability::PowerLoss, &["--model", "identity"]).await?;
         let shown = bulk::upload(&site, BULK).await?;
         let growth = shown.growth as f64 / f64::from(1 << 20);
@@ -100,12 +140,13 @@ impl Suite {
             shown.rate
         );
         rounds.note("bulk_1e6", shown.rate);
+        note_cpu(rounds, "bulk_1e6", &shown.cpu_us);
         rounds.note("bulk_1e6_growth_ingest", growth);
         Ok(())
     }
 
     /// Once each, the smallest first: what they show is measured in windows, as many as there are rounds.
-    async fn backlogs(self, rounds: &mut Rounds) -> anyhow::Result<()> {
+    async fn backlogs(&self, rounds: &mut Rounds) -> anyhow::Result<()> {
         let (mut empty, mut before): (f64, Option<(BTreeMap<_, _>, u64)>) = (f64::NAN, None);
         for (name, envelopes) in [("0", BUSY), ("1e5", 100_000 / ENVELOPE), ("1e6", 1_000_000 / ENVELOPE)] {
             // each on servers of its own: what a store holds from before slows it, too
@@ -141,7 +182,7 @@ impl Suite {
         Ok(())
     }
 
-    async fn light(self, rounds: &mut Rounds, sites: &Sites) -> anyhow::Result<()> {
+    async fn light(&self, rounds: &mut Rounds, sites: &Sites) -> anyhow::Result<()> {
         for encoding in [Encoding::Msgpack, Encoding::Json] {
             let order = Order {
                 model: Model::Light,
@@ -167,8 +208,8 @@ impl Suite {
             rounds.note(format!("light_{word}_bare_share"), with_rate / bare_rate);
             rounds.note(format!("light_{word}_p50"), with.p50());
             rounds.note(format!("light_{word}_p99"), with.p99());
-            note_cpu(rounds, &format!("light_{word}"), &with);
-            note_cpu(rounds, &format!("light_{word}_bare"), &bare);
+            note_cpu(rounds, &format!("light_{word}"), &with.cpu_us);
+            note_cpu(rounds, &format!("light_{word}_bare"), &bare.cpu_us);
             let share = with.cpu_us["loadtest"] / with.cpu_us["ingest"];
             rounds.note(format!("light_{word}_loadtest_cpu_share"), share);
             if encoding == Encoding::Msgpack {
@@ -183,7 +224,7 @@ impl Suite {
 
     /// Latency where there is room: in an open loop at a tenth and at half of the rate of the closed one.
     async fn below_capacity(
-        self,
+        &self,
         rounds: &mut Rounds,
         sites: &Sites,
         (order, capacity): (Order, f64),
@@ -207,7 +248,7 @@ impl Suite {
         Ok(())
     }
 
-    async fn heavy(self, rounds: &mut Rounds, sites: &Sites) -> anyhow::Result<()> {
+    async fn heavy(&self, rounds: &mut Rounds, sites: &Sites) -> anyhow::Result<()> {
         for (name, model, texts) in HEAVY {
             let order = Order {
                 model,
@@ -244,7 +285,7 @@ impl Suite {
         Ok(())
     }
 
-    async fn one_at_a_time(self, rounds: &mut Rounds, sites: &Sites) -> anyhow::Result<()> {
+    async fn one_at_a_time(&self, rounds: &mut Rounds, sites: &Sites) -> anyhow::Result<()> {
         let order = Order {
             model: Model::Identity,
             texts: Texts::Short,
@@ -267,8 +308,8 @@ fn middle(values: &[f64]) -> f64 {
     Figure::of("", "", None, values).value
 }
 
-fn note_cpu(rounds: &mut Rounds, name: &str, shown: &Shown) {
-    for (process, micros) in &shown.cpu_us {
+fn note_cpu(rounds: &mut Rounds, name: &str, cpu_us: &CpuMicros) {
+    for (process, micros) in cpu_us {
         rounds.note(format!("{name}_cpu_{process}"), *micros);
     }
 }

@@ -40,13 +40,16 @@ pub struct Order {
     pub duration: Duration,
 }
 
+/// Microseconds of processor time a job, by process.
+pub type CpuMicros = BTreeMap<&'static str, f64>;
+
 /// What a load showed.
 #[derive(Debug)]
 pub struct Shown {
     /// As the load tester tells it.
     pub load: Load,
-    /// Microseconds of processor time a job, by process; `loadtest` is the load tester's.
-    pub cpu_us: BTreeMap<&'static str, f64>,
+    /// `loadtest` is the load tester's.
+    pub cpu_us: CpuMicros,
 }
 
 impl Shown {
@@ -84,20 +87,31 @@ impl Target {
         let args = Command::parse_from(words).load;
         let before = self.cpu()?;
         let report = gristmill_loadtest::run_until(args, std::future::pending()).await?;
-        let after = self.cpu()?;
+        let load = report.loads.first().context("one load")?;
+        // the references were run within it, too
+        let mut cpu_us = self.cpu_since(&before, (load.counts.terminal + load.references) as f64)?;
         ensure!(report.passed(), "{report}");
         let load = report.loads.into_iter().next().context("one load")?;
-        // the references were run within it, too
-        let jobs = (load.counts.terminal + load.references) as f64;
-        let mut cpu_us: BTreeMap<_, _> = after
-            .into_iter()
-            .map(|(name, time)| (name, time.saturating_sub(before[name]).as_secs_f64() * 1e6 / jobs))
-            .collect();
         cpu_us.insert("loadtest", report.cpu_us_per_job);
         Ok(Shown { load, cpu_us })
     }
 
-    fn cpu(&self) -> anyhow::Result<BTreeMap<&'static str, Duration>> {
+    /// What its processes have taken for so many jobs since then.
+    ///
+    /// # Errors
+    /// A process is gone.
+    pub fn cpu_since(&self, before: &BTreeMap<&'static str, Duration>, jobs: f64) -> anyhow::Result<CpuMicros> {
+        let micros = |(name, time): (&'static str, Duration)| {
+            (name, time.saturating_sub(before[name]).as_secs_f64() * 1e6 / jobs)
+        };
+        Ok(self.cpu()?.into_iter().map(micros).collect())
+    }
+
+    /// The processor time that its processes have taken so far.
+    ///
+    /// # Errors
+    /// A process is gone.
+    pub fn cpu(&self) -> anyhow::Result<BTreeMap<&'static str, Duration>> {
         let of = |(name, pids): (&&'static str, &Vec<u32>)| {
             let times: anyhow::Result<Vec<Duration>> = pids.iter().map(|pid| cpu_time(*pid)).collect();
             Ok((*name, times?.into_iter().sum()))

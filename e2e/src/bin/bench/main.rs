@@ -4,7 +4,12 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Parser;
 use gristmill_e2e::{
-    bench::{bare::Part, engine::EngineAlone, page, suite::Suite},
+    bench::{
+        bare::Part,
+        engine::EngineAlone,
+        page,
+        suite::{Part as What, Suite},
+    },
     binary,
 };
 use gristmill_schemas::Span;
@@ -15,6 +20,15 @@ use gristmill_schemas::Span;
 struct Command {
     #[command(subcommand)]
     part: Option<Own>,
+    /// Only these parts [default: all]
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        value_name = "PART",
+        conflicts_with = "page"
+    )]
+    only: Vec<What>,
     /// How often everything is measured
     #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
@@ -48,6 +62,7 @@ async fn main() -> anyhow::Result<()> {
     }
     std::env::set_current_dir(binary::repository())?;
     let suite = Suite {
+        only: command.only,
         rounds: command.rounds.into(),
         duration: Duration::from(command.duration),
     };
