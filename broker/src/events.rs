@@ -216,7 +216,8 @@ pub(crate) fn position(text: &str) -> Result<Position, StoreError> {
         .map_err(|_| StoreError::Unreadable("an entry of a stream without an id".to_owned()))
 }
 
-fn read<T: FromRedisValue>(answer: Option<Value>) -> Result<T, StoreError> {
+/// One answer of a pipeline.
+pub(crate) fn read<T: FromRedisValue>(answer: Option<Value>) -> Result<T, StoreError> {
     T::from_redis_value(answer.unwrap_or(Value::Nil)).map_err(|error| translate(&error.into()))
 }
 

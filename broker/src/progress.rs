@@ -41,6 +41,15 @@ impl Store {
         failed.next().map_or(Ok(()), |error| Err(translate(&error)))
     }
 
+    /// Forgets what jobs have told, to make room.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn forget_progress(&self, jobs: &[(&TenantId, &JobId)]) -> Result<(), StoreError> {
+        let forget = |(tenant, id): &(&TenantId, &JobId)| redis::cmd("DEL").arg(key::progress(tenant, id)).to_owned();
+        self.run(jobs.iter().map(forget).collect()).await.map(drop)
+    }
+
     /// What a job has told behind a position, at most so many entries.
     ///
     /// # Errors

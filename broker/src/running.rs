@@ -3,13 +3,13 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use gristmill_schemas::{
-    JobState, RunningJob, TenantId,
+    RunningJob, TenantId,
     key::{self, BUCKETS},
 };
-use redis::{FromRedisValue, Pipeline, Value};
+use redis::{Pipeline, Value};
 
 use crate::{
-    script,
+    events, script,
     store::{Store, StoreError, translate},
 };
 
@@ -44,35 +44,33 @@ impl Store {
         failed.next().map_or(Ok(()), |error| Err(translate(&error)))
     }
 
-    /// The tenant's jobs that are being run, as far as their workers have said so, the last claimed first. One that is begun
-    /// is known within two seconds, one that has ended is left out at once.
+    /// The tenant's jobs that are being run, as far as their workers have said so, the last claimed first. One that is begun is
+    /// known within two seconds; one that has ended may be among them for as long as its report counts.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn running(&self, tenant: &TenantId) -> Result<Vec<RunningJob>, StoreError> {
-        let mut pipeline = Pipeline::with_capacity(usize::from(BUCKETS));
+        let mut pipeline = Pipeline::with_capacity(1 + usize::from(BUCKETS));
+        pipeline.cmd("TIME");
         for bucket in 0..BUCKETS {
             let range = pipeline.cmd("ZRANGE").arg(key::running(tenant, bucket));
-            range.arg(0).arg(MOST_A_BUCKET - 1).arg("REV");
+            range.arg(0).arg(MOST_A_BUCKET - 1).arg("REV").arg("WITHSCORES");
         }
-        let answers: Vec<Value> = self.query(&pipeline).await?;
+        let mut answers = self.query::<Vec<Value>>(&pipeline).await?.into_iter();
+        let (seconds, micros): (u64, u64) = events::read(answers.next())?;
+        let buckets: Vec<Vec<(String, f64)>> = answers
+            .map(|answer| events::read(Some(answer)))
+            .collect::<Result<_, _>>()?;
+        let oldest = (seconds * 1000 + micros / 1000) as f64 - COUNTS_FOR.as_millis() as f64;
+        let reports = buckets.iter().flatten().filter(|(_, at)| *at >= oldest);
         let mut newest: BTreeMap<_, RunningJob> = BTreeMap::new();
-        for answer in answers {
-            let reports: Vec<String> = Vec::from_redis_value(answer).map_err(|error| translate(&error.into()))?;
-            for job in reports.iter().filter_map(|report| RunningJob::from_text(report)) {
-                // of a job whose worker died, both attempts may have been reported
-                if newest.get(&job.id).is_none_or(|known| known.attempt < job.attempt) {
-                    newest.insert(job.id, job);
-                }
+        for job in reports.filter_map(|(report, _)| RunningJob::from_text(report)) {
+            // of a job whose worker died, both attempts may have been reported
+            if newest.get(&job.id).is_none_or(|known| known.attempt < job.attempt) {
+                newest.insert(job.id, job);
             }
         }
-        let ids: Vec<_> = newest.keys().map(|id| (tenant, id)).collect();
-        let states: Vec<Option<JobState>> = self.states(&ids).await?.into_iter().collect::<Result<_, _>>()?;
-        let mut running: Vec<RunningJob> = newest
-            .into_values()
-            .zip(states)
-            .filter_map(|(job, state)| state.is_none().then_some(job))
-            .collect();
+        let mut running: Vec<RunningJob> = newest.into_values().collect();
         running.sort_unstable_by_key(|job| std::cmp::Reverse((job.claimed_at, job.id)));
         Ok(running)
     }

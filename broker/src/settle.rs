@@ -157,9 +157,10 @@ impl Store {
         command.arg(Place::of(id).slot).arg(hint::CARRIED);
         let [_, _, about @ ..] = JobEvent::of(lineage).values();
         command.arg(&about[..]).arg(webhook(lineage));
-        // a job of one engine call has told nothing; any other may have, in an attempt that this one does not know of
-        let had_one_call = lineage.batches.len() == 1;
-        let progress = (!had_one_call).then(|| progress::KEPT_AFTER.as_millis().to_string());
+        // a job that has succeeded by one engine call has told nothing; any other may have, in an attempt that this one does not
+        // know of
+        let told_nothing = outcome.state() == JobState::Succeeded && lineage.batches.len() == 1;
+        let progress = (!told_nothing).then(|| progress::KEPT_AFTER.as_millis().to_string());
         command.arg(progress.unwrap_or_default());
         command
     }

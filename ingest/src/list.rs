@@ -84,18 +84,34 @@ impl Feeds {
             Some(ListPlace::Running(at, id)) => (job.claimed_at, job.id) < (at, id),
             Some(ListPlace::Ended(_)) | None => true,
         };
-        let mut wanted = running
-            .into_iter()
-            .filter(|job| is_behind(job) && wish.filter.wants_running(job));
-        page.running = wanted.by_ref().take(wish.limit).collect();
+        let wanted = running.into_iter();
+        let mut wanted = wanted
+            .filter(|job| is_behind(job) && wish.filter.wants_running(job))
+            .peekable();
+        while page.running.len() < wish.limit && wanted.peek().is_some() {
+            let some: Vec<_> = wanted.by_ref().take(wish.limit - page.running.len()).collect();
+            page.running.extend(self.without_ended(tenant, some).await?);
+        }
         let is_full = page.running.len() == wish.limit;
-        if is_full && (wish.parts == Parts::Both || wanted.next().is_some()) {
+        if is_full && (wish.parts == Parts::Both || wanted.peek().is_some()) {
             page.next = page
                 .running
                 .last()
                 .map(|job| ListPlace::Running(job.claimed_at, job.id));
         }
         Ok(())
+    }
+
+    /// A report may be older than the end of its job.
+    async fn without_ended(&self, tenant: &TenantId, jobs: Vec<RunningJob>) -> Result<Vec<RunningJob>, Refusal> {
+        let ids: Vec<_> = jobs.iter().map(|job| (tenant, &job.id)).collect();
+        let states = self.store.states(&ids).await;
+        let states = states.map_err(|error| refuse_store(&error))?;
+        let unended = jobs
+            .into_iter()
+            .zip(states)
+            .filter(|(_, state)| matches!(state, Ok(None)));
+        Ok(unended.map(|(job, _)| job).collect())
     }
 
     async fn add_ended(

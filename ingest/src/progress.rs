@@ -6,8 +6,8 @@ use std::{collections::VecDeque, time::Duration};
 use gristmill_broker::{ProgressEntry, ProgressHints, Store};
 use gristmill_schemas::{JobId, Position, Progress, TenantId};
 
-/// Entries read at once, each of at most a mebibyte of outputs.
-const AT_ONCE: usize = 4;
+/// Entries read at once, each of at most 256 KiB of outputs: every open stream may hold so many.
+const AT_ONCE: usize = 2;
 /// The pause before a store that is away is asked again.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 /// How long the hints are waited for before the first look.
@@ -24,6 +24,8 @@ pub struct ProgressFeed {
     read: VecDeque<ProgressEntry>,
     /// Whether there may be more behind what was read.
     is_more: bool,
+    /// Whether the job has told anything.
+    has_told: bool,
 }
 
 impl ProgressFeed {
@@ -38,6 +40,7 @@ impl ProgressFeed {
             after,
             read: VecDeque::new(),
             is_more: true,
+            has_told: after != Position::default(),
         }
     }
 
@@ -56,11 +59,15 @@ impl ProgressFeed {
         }
     }
 
-    /// The next that is there already; `None` if there is none, or the store is away: then it is in the outcome.
+    /// The next that is there already, of a job that has ended; `None` if there is none, or the store is away: then it is in the
+    /// outcome. A job of which nothing was heard until then is not asked for: nearly none has anything to tell.
     pub async fn next_at_once(&mut self) -> Option<(Position, Progress)> {
         loop {
             if let Some(told) = self.take() {
                 return Some(told);
+            }
+            if !self.has_told {
+                return None;
             }
             self.look().await;
             if self.read.is_empty() {
@@ -85,6 +92,7 @@ impl ProgressFeed {
         match read.await {
             Ok(entries) => {
                 self.is_more = entries.len() == AT_ONCE;
+                self.has_told |= !entries.is_empty();
                 self.read.extend(entries);
                 true
             }

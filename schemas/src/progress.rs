@@ -22,7 +22,7 @@ use crate::{
 pub const FIELDS: [&str; 6] = ["attempt", "from_row", "rows", "rows_done", "rows_total", "outputs"];
 
 /// The most outputs that one entry carries, in bytes of their data. The outcome has them all the same.
-pub const MAX_OUTPUTS: usize = 1 << 20;
+pub const MAX_OUTPUTS: usize = 256 << 10;
 
 /// Some rows of a job have run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,7 +130,7 @@ pub struct ProgressView {
     pub rows_done: u32,
     /// How many rows the job has.
     pub rows_total: u32,
-    /// What the rows gave, if it was asked for (`include=outputs`) and is told: where it has at most 1 MiB.
+    /// What the rows gave, if it was asked for (`include=outputs`) and is told: where it has at most 256 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outputs: Option<Vec<Output>>,
 }

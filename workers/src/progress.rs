@@ -2,7 +2,8 @@
 //! in it: what cannot be told is in the outcome all the same, so nothing is tried again.
 
 use std::{
-    sync::Arc,
+    ops::Range,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
@@ -12,21 +13,22 @@ use tokio::sync::mpsc;
 
 use crate::{held_job::HeldJob, metrics};
 
-/// The least time between two calls of the store: slices that end meanwhile are told together.
+/// The least time between two rounds: slices that end meanwhile are told together.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Jobs whose rows are told together at most.
 const JOBS_AT_ONCE: usize = 64;
-/// Bytes of outputs in one call of the store.
-const BYTES_AT_ONCE: usize = 4 << 20;
+/// Bytes of outputs in one call of the store: claims and commits wait behind it.
+const BYTES_AT_ONCE: usize = 256 << 10;
 /// Outputs are told while less than this share of the store's memory is used: the rest is for outcomes, which hold them anyway.
 const ROOM: f64 = 0.8;
-/// How often the store is asked for that.
+/// How often the store is asked for that, and the part of what is left that is told meanwhile: others tell, too.
 const ROOM_INTERVAL: Duration = Duration::from_secs(1);
+const PART_OF_ROOM: f64 = 0.1;
 
 /// Where an executor leaves jobs that have more to tell. What they have to tell they keep themselves, so that nothing waits here
 /// but a mention for each held job.
 #[derive(Debug)]
-pub(crate) struct ProgressTeller(mpsc::UnboundedSender<Arc<HeldJob>>);
+pub(crate) struct ProgressTeller(mpsc::UnboundedSender<Weak<HeldJob>>);
 
 impl ProgressTeller {
     /// Starts the task that tells; it ends when this is dropped.
@@ -36,7 +38,7 @@ impl ProgressTeller {
             store,
             model,
             asked: None,
-            has_room: false,
+            room: 0,
         };
         tokio::spawn(task.run(mentioned));
         Self(mentions)
@@ -45,9 +47,11 @@ impl ProgressTeller {
     /// This job has something to tell, and had nothing before.
     pub(crate) fn mention(&self, held: &Arc<HeldJob>) {
         // the task lives as long as this
-        let _ = self.0.send(Arc::clone(held));
+        let _ = self.0.send(Arc::downgrade(held));
     }
 }
+
+type Untold = (Arc<HeldJob>, Progress);
 
 /// The task that tells.
 struct Task {
@@ -55,38 +59,42 @@ struct Task {
     model: String,
     /// When the store was asked whether it has room.
     asked: Option<Instant>,
-    has_room: bool,
+    /// Bytes of outputs that may be told until it is asked again.
+    room: usize,
 }
 
 impl Task {
-    async fn run(mut self, mut mentioned: mpsc::UnboundedReceiver<Arc<HeldJob>>) {
+    async fn run(mut self, mut mentioned: mpsc::UnboundedReceiver<Weak<HeldJob>>) {
         let mut jobs = Vec::new();
         while mentioned.recv_many(&mut jobs, JOBS_AT_ONCE).await > 0 {
-            self.look_for_room().await;
-            let untold: Vec<_> = jobs.drain(..).flat_map(|held| self.untold(&held)).collect();
+            // one that is held no more has ended
+            let held = jobs.drain(..).filter_map(|held| held.upgrade());
+            let mut untold: Vec<Untold> = held.flat_map(untold).collect();
             for part in parts(&untold) {
-                self.tell(part).await;
+                self.look_for_room().await;
+                self.tell(&mut untold[part]).await;
             }
+            drop(untold);
             tokio::time::sleep(PAUSE).await;
         }
     }
 
     async fn look_for_room(&mut self) {
         if self.asked.is_none_or(|asked| asked.elapsed() >= ROOM_INTERVAL) {
-            self.has_room = self.store.memory().await.is_ok_and(has_room);
+            self.room = self.store.memory().await.map_or(0, room);
             self.asked = Some(Instant::now());
         }
     }
 
-    fn untold(&self, held: &Arc<HeldJob>) -> Vec<(Arc<HeldJob>, Progress)> {
-        let told = |mut progress: Progress| {
-            progress.outputs = progress.outputs.filter(|_| self.has_room);
-            (Arc::clone(held), progress)
-        };
-        held.take_untold().into_iter().map(told).collect()
-    }
-
-    async fn tell(&self, part: &[(Arc<HeldJob>, Progress)]) {
+    async fn tell(&mut self, part: &mut [Untold]) {
+        for (_, progress) in part.iter_mut() {
+            let bytes = bytes(progress);
+            if bytes > self.room {
+                progress.outputs = None;
+            } else {
+                self.room -= bytes;
+            }
+        }
         let rows: Vec<_> = part.iter().map(|(held, progress)| rows_run(held, progress)).collect();
         if let Err(error) = self.store.tell_progress(&rows).await {
             metrics::progress_lost(self.model.clone()).increment(rows.len() as u64);
@@ -95,9 +103,17 @@ impl Task {
     }
 }
 
-/// Of a store without a limit there is always some.
-fn has_room(memory: StoreMemory) -> bool {
-    memory.max == 0 || (memory.used as f64) < memory.max as f64 * ROOM
+/// Of a store without a limit there is always enough.
+fn room(memory: StoreMemory) -> usize {
+    match memory.max {
+        0 => usize::MAX,
+        max => ((max as f64 * ROOM - memory.used as f64) * PART_OF_ROOM).max(0.0) as usize,
+    }
+}
+
+fn untold(held: Arc<HeldJob>) -> Vec<Untold> {
+    let rows = held.take_untold().into_iter();
+    rows.map(|rows| (Arc::clone(&held), rows)).collect()
 }
 
 fn rows_run<'a>(held: &'a HeldJob, progress: &'a Progress) -> RowsRun<'a> {
@@ -108,23 +124,26 @@ fn rows_run<'a>(held: &'a HeldJob, progress: &'a Progress) -> RowsRun<'a> {
     }
 }
 
+/// Of the outputs' data.
+fn bytes(progress: &Progress) -> usize {
+    let outputs = progress.outputs.iter().flatten();
+    outputs.map(|tensor| tensor.data().len()).sum()
+}
+
 /// Parts of about [`BYTES_AT_ONCE`], in their order.
-fn parts<T>(untold: &[(T, Progress)]) -> Vec<&[(T, Progress)]> {
-    let (mut parts, mut from, mut bytes) = (Vec::new(), 0, 0);
+fn parts<T>(untold: &[(T, Progress)]) -> Vec<Range<usize>> {
+    let (mut parts, mut from, mut sum) = (Vec::new(), 0, 0);
     for (at, (_, progress)) in untold.iter().enumerate() {
-        let more: usize = progress
-            .outputs
-            .iter()
-            .flatten()
-            .map(|tensor| tensor.data().len())
-            .sum();
-        if bytes + more > BYTES_AT_ONCE && at > from {
-            parts.push(&untold[from..at]);
-            (from, bytes) = (at, 0);
+        let more = bytes(progress);
+        if sum + more > BYTES_AT_ONCE && at > from {
+            parts.push(from..at);
+            (from, sum) = (at, 0);
         }
-        bytes += more;
+        sum += more;
     }
-    parts.extend(untold.get(from..).filter(|rest| !rest.is_empty()));
+    if from < untold.len() {
+        parts.push(from..untold.len());
+    }
     parts
 }
 
@@ -148,10 +167,11 @@ mod tests {
     }
 
     #[test]
-    fn outputs_are_told_while_a_fifth_of_the_store_is_free_or_nothing_bounds_it() {
+    fn outputs_take_a_part_of_what_is_free_beyond_a_fifth_of_the_store() {
         let memory = |used, max| StoreMemory { used, max };
-        assert!(has_room(memory(799, 1000)) && !has_room(memory(800, 1000)));
-        assert!(has_room(memory(1 << 40, 0)));
+        assert_eq!(room(memory(300, 1000)), 50);
+        assert_eq!([800, 801, 2000].map(|used| room(memory(used, 1000))), [0; 3]);
+        assert_eq!(room(memory(1 << 40, 0)), usize::MAX);
     }
 
     #[test]
@@ -159,7 +179,6 @@ mod tests {
         assert!(parts::<()>(&[]).is_empty());
         let third = BYTES_AT_ONCE / 4 / 3;
         let untold: Vec<_> = [third, third, third, 1, BYTES_AT_ONCE / 2, 1].map(rows).into();
-        let lengths: Vec<usize> = parts(&untold).iter().map(|part| part.len()).collect();
-        assert_eq!(lengths, [4, 1, 1]);
+        assert_eq!(parts(&untold), [0..4, 4..5, 5..6]);
     }
 }

@@ -233,12 +233,24 @@ impl Settler {
                 (left, None) => ended = left,
                 (left, Some(error)) => {
                     ended = left;
+                    if matches!(error, StoreError::Full(_)) {
+                        self.forget_progress(&ended).await;
+                    }
                     self.wait_for_store("commit", &error, &mut backoff).await;
                 }
             }
         }
         if any {
             metrics::commit_seconds(self.model().to_owned()).record(started.elapsed());
+        }
+    }
+
+    /// What jobs have told while they ran makes room for their outcomes, which have all of it.
+    async fn forget_progress(&self, ended: &[Ended]) {
+        let told = ended.iter().filter(|ended| ended.lineage.batches.len() > 1);
+        let told: Vec<_> = told.map(|ended| (&ended.held.job.tenant, &ended.held.job.id)).collect();
+        if let Err(error) = self.store.forget_progress(&told).await {
+            tracing::debug!(%error, "a full store keeps what jobs have told");
         }
     }
 

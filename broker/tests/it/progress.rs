@@ -1,7 +1,7 @@
 //! What rows of a job gave while the rest of it runs: told once, in order, by the newest attempt, and not for ever.
 
 use gristmill_broker::{Claim, ClaimRequest, RowsRun, StoreError, Watch};
-use gristmill_schemas::{JobId, Position, Progress, RowsDone, Tensor, key};
+use gristmill_schemas::{JobId, Lineage, Position, Progress, RowsDone, Tensor, key, lineage::BatchRecord};
 use gristmill_telemetry::Shutdown;
 
 use crate::{
@@ -107,11 +107,34 @@ async fn new_attempt_begins_anew_and_an_older_one_tells_nothing_more() {
     assert_eq!(read, anew);
 }
 
+/// As many engine calls as a lineage tells of.
+fn calls(lineage: &Lineage, calls: u32) -> Lineage {
+    let batch = |position| BatchRecord {
+        id: "mill-1-identity-7".to_owned(),
+        jobs: 1,
+        rows: 2,
+        position,
+        job_rows: 2,
+    };
+    Lineage {
+        batches: (0..calls).map(batch).collect(),
+        ..lineage.clone()
+    }
+}
+
 #[tokio::test]
 async fn job_that_has_ended_tells_nothing_and_what_it_told_goes_soon() {
     let bench = StoreBench::start().await;
-    for (outcome, lineage) in [success(id()), failure(id())] {
-        let id = outcome.job_id;
+    // a failure may come in the first call of an attempt, after another attempt that told more
+    for (make, engine_calls) in [
+        (success as fn(JobId) -> _, 2),
+        (success, 0),
+        (failure, 0),
+        (failure, 1),
+        (failure, 2),
+    ] {
+        let (outcome, lineage) = make(id());
+        let (id, lineage) = (outcome.job_id, calls(&lineage, engine_calls));
         tell(&bench, &id, &[rows(1, 2)]).await;
         let key = key::progress(&tenant(), &id);
         let while_it_runs: i64 = bench.ask(&format!("PTTL {key}")).await;
@@ -121,9 +144,29 @@ async fn job_that_has_ended_tells_nothing_and_what_it_told_goes_soon() {
         let after_it: i64 = bench.ask(&format!("PTTL {key}")).await;
         assert!(
             0 < after_it && after_it <= 60_000 && after_it < while_it_runs,
-            "{after_it} of {while_it_runs}"
+            "{engine_calls} calls: {after_it} of {while_it_runs}"
         );
+        let field = format!("HEXISTS {} progress", key::job(&tenant(), &id));
+        assert!(!bench.ask::<bool>(&field).await);
     }
+}
+
+#[tokio::test]
+async fn what_is_forgotten_makes_room_and_can_be_forgotten_in_a_full_store() {
+    let bench = StoreBench::start().await;
+    let (tenant, id) = (tenant(), id());
+    tell(&bench, &id, &[rows(1, 2)]).await;
+    bench.ask::<String>("CONFIG SET maxmemory 1").await;
+    let more = rows(1, 4);
+    let rows = [RowsRun {
+        tenant: &tenant,
+        id: &id,
+        progress: &more,
+    }];
+    let refused = bench.store.tell_progress(&rows).await;
+    assert!(matches!(refused, Err(StoreError::Full(_))), "{refused:?}");
+    assert_eq!(bench.store.forget_progress(&[(&tenant, &id)]).await, Ok(()));
+    assert!(all(&bench, &id).await.is_empty());
 }
 
 #[tokio::test]

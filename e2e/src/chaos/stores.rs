@@ -54,11 +54,11 @@ impl Stored {
     pub async fn read(redis_url: &str, nats_url: &str) -> anyhow::Result<Self> {
         let mut redis = connected(redis_url).await?;
         let mut jobs = Vec::new();
-        for key in keys(&mut redis, "gm:{*}:job:*").await? {
+        for key in keys(&mut redis, "gm:{*}:job:*", "hash").await? {
             jobs.push(job(&mut redis, &key).await.with_context(|| format!("the hash {key}"))?);
         }
         let mut events: BTreeMap<JobId, Vec<JobState>> = BTreeMap::new();
-        for key in keys(&mut redis, "gm:{*}:events").await? {
+        for key in keys(&mut redis, "gm:{*}:events", "stream").await? {
             type Entry = (String, Vec<(String, String)>);
             let entries: Vec<Vec<Entry>> = redis::cmd("XRANGE")
                 .arg(&key)
@@ -124,7 +124,8 @@ async fn connected(url: &str) -> anyhow::Result<MultiplexedConnection> {
     Ok(client.get_multiplexed_async_connection_with_config(&config).await?)
 }
 
-async fn keys(redis: &mut MultiplexedConnection, pattern: &str) -> anyhow::Result<Vec<String>> {
+/// Keys of a pattern and a type: what a job has told while it ran is no hash.
+async fn keys(redis: &mut MultiplexedConnection, pattern: &str, kind: &str) -> anyhow::Result<Vec<String>> {
     let (mut cursor, mut found) = (0_u64, Vec::new());
     loop {
         let (next, some): (u64, Vec<String>) = redis::cmd("SCAN")
@@ -133,6 +134,8 @@ async fn keys(redis: &mut MultiplexedConnection, pattern: &str) -> anyhow::Resul
             .arg(pattern)
             .arg("COUNT")
             .arg(1000)
+            .arg("TYPE")
+            .arg(kind)
             .query_async(redis)
             .await?;
         found.extend(some);

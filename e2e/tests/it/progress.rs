@@ -185,6 +185,8 @@ async fn job_whose_worker_is_killed_tells_its_next_attempt_anew_and_a_killed_sto
     }
     let outcome = follower.outcome.as_ref().context("the job ends")?;
     assert_eq!(outcome.status, JobState::Succeeded);
+    assert_eq!(follower.attempt, 2, "the follower heard of it");
+    follower.assert_parts_are_of(&client.result(&id).await?);
     let lineage = client.lineage(&id).await?;
     assert_eq!(lineage.attempt, 2);
     Ok(())

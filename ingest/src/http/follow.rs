@@ -28,6 +28,7 @@ use crate::{
         view::{self, JobPath, Wish},
     },
     jobs::{Jobs, Standing},
+    keys::Caller,
     metrics,
     progress::ProgressFeed,
 };
@@ -77,14 +78,14 @@ pub(crate) async fn open(
     if last == Some(OUTCOME) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
+    let permit = app.admission.event_stream()?;
     let follow = Follow {
-        jobs: app.jobs.clone(),
-        tenant: caller.tenant,
+        app,
+        caller,
         id,
         outputs: wish.outputs,
-        // any other id is that of the first event, or none of ours: then all that was told is told
-        after: last.and_then(|last| last.parse().ok()),
-        _permit: app.admission.event_stream()?,
+        after: last.and_then(place),
+        _permit: permit,
         _counted: metrics::InGauge::new(metrics::event_streams()),
     };
     let events = Sse::new(follow.events(standing)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
@@ -93,8 +94,8 @@ pub(crate) async fn open(
 
 /// One open stream.
 struct Follow {
-    jobs: Jobs,
-    tenant: TenantId,
+    app: App,
+    caller: Caller,
     id: JobId,
     outputs: bool,
     /// The last progress that the client has had.
@@ -130,7 +131,9 @@ impl Follow {
     fn events(self, standing: Standing) -> impl Stream<Item = Result<Event, Infallible>> {
         stream::unfold((self, Next::Status(standing)), |(follow, next)| async move {
             let (event, next) = follow.step(next).await?;
-            Some((Ok(event), (follow, next)))
+            // a key that was revoked meanwhile, or may see less, is told when it comes back
+            let is_known = follow.app.ring.still_knows(&follow.caller);
+            is_known.then_some((Ok(event), (follow, next)))
         })
     }
 
@@ -143,6 +146,8 @@ impl Follow {
                     let event = self.event(STATUS, &standing, false).ok()?.id(id);
                     let next = match standing {
                         Standing::Queued(_) => Next::Queued,
+                        // who was told some of it is told the rest
+                        Standing::Ended(_) if self.after.is_some() => Next::Ended(Box::new(self.run().await), standing),
                         Standing::Ended(_) => Next::Outcome(standing),
                     };
                     return Some((event.retry(RETRY), next));
@@ -166,12 +171,13 @@ impl Follow {
     }
 
     async fn run(&self) -> Running {
-        let hints = self.jobs.watch.progress(&self.tenant, &self.id);
-        let job = (self.tenant.clone(), self.id);
+        let (jobs, tenant) = (&self.app.jobs, &self.caller.tenant);
+        let hints = jobs.watch.progress(tenant, &self.id);
+        let job = (tenant.clone(), self.id);
         let after = self.after.unwrap_or_default();
         Running {
-            progress: ProgressFeed::open(self.jobs.store.clone(), hints, job, after).await,
-            end: ended(self.jobs.clone(), self.tenant.clone(), self.id).boxed(),
+            progress: ProgressFeed::open(jobs.store.clone(), hints, job, after).await,
+            end: ended(jobs.clone(), tenant.clone(), self.id).boxed(),
         }
     }
 
@@ -186,6 +192,13 @@ impl Follow {
         let data = serde_json::to_string(&view).expect("a view holds maps with text keys alone");
         Event::default().event("progress").id(position.to_string()).data(data)
     }
+}
+
+/// The place of an event `progress`, by its id. Any other id is that of the first event, or none of ours: then all is told that
+/// was told before.
+fn place(id: &str) -> Option<Position> {
+    // behind the last of all places nothing can be asked for
+    id.parse().ok().filter(|place: &Position| place.millis < u64::MAX)
 }
 
 async fn ended(jobs: Jobs, tenant: TenantId, id: JobId) -> Option<Standing> {

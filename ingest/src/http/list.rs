@@ -20,7 +20,7 @@ use crate::{
         problem::Reply,
         selection::Selection,
     },
-    list::{ListPlace, PageWish, Parts},
+    list::{ListPlace, PageWish},
 };
 
 /// List jobs
@@ -54,14 +54,9 @@ pub(crate) async fn list(
         .cursor
         .as_deref()
         .map(|cursor| place(cursor).ok_or_else(|| page::foreign_cursor("cursor")));
-    let parts = match (selection.running, selection.filter.states.is_empty()) {
-        (true, true) => Parts::Running,
-        (false, false) => Parts::Ended,
-        (true, false) | (false, true) => Parts::Both,
-    };
     let wish = PageWish {
+        parts: selection.parts(),
         filter: selection.filter,
-        parts,
         behind: behind.transpose()?,
         since: selection.since,
         limit: selection.limit,

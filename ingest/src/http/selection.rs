@@ -7,14 +7,15 @@ use crate::{
     filter::Filter,
     http::{App, page, query},
     keys::Caller,
+    list::Parts,
 };
 
 /// What a query asks for. Which of the parameters a route takes is said when it is read.
 #[derive(Debug)]
 pub(crate) struct Selection {
     pub(crate) filter: Filter,
-    /// Whether `status` names jobs that run.
-    pub(crate) running: bool,
+    /// Whether `status` names jobs that run: of a list alone.
+    pub(crate) names_running: bool,
     /// Nothing from before this moment.
     pub(crate) since: Option<Timestamp>,
     /// Whether outputs are to be shown.
@@ -43,7 +44,7 @@ impl Selection {
                 grant: caller.grant.clone(),
                 ..Filter::default()
             },
-            running: false,
+            names_running: false,
             since: None,
             outputs: false,
             limit: page::USUAL,
@@ -60,6 +61,15 @@ impl Selection {
         Ok(selection)
     }
 
+    /// Which parts of the list it is about: where `status` names nothing, both.
+    pub(crate) fn parts(&self) -> Parts {
+        match (self.names_running, self.filter.states.is_empty()) {
+            (true, true) => Parts::Running,
+            (false, false) => Parts::Ended,
+            (true, false) | (false, true) => Parts::Both,
+        }
+    }
+
     fn take(&mut self, name: &str, value: String, app: &App) -> Result<(), Refusal> {
         let wrong = |detail: &str| Refusal::new(RefusalCode::InvalidValue, detail).at(short(name));
         match name {
@@ -74,7 +84,7 @@ impl Selection {
             "status" => {
                 for word in value.split(',') {
                     if word == RUNNING {
-                        self.running = true;
+                        self.names_running = true;
                         continue;
                     }
                     let state = word.parse().ok().filter(|state: &JobState| state.is_terminal());

@@ -66,7 +66,7 @@ pub(crate) async fn open(
     uri: Uri,
 ) -> Result<Response<Body>, Reply> {
     let selection = Selection::of(&uri, &["cursor", "include"], (&app, &caller))?;
-    if selection.running {
+    if selection.names_running {
         let detail = "a stream tells of ends alone; the list tells what runs";
         return Err(Refusal::new(RefusalCode::InvalidValue, detail).at("status").into());
     }

@@ -40,8 +40,10 @@ pub(crate) fn of(id: &JobId, standing: &Standing, outputs: bool) -> Result<JobVi
         Standing::Ended(ended) => ended,
         Standing::Queued(so_far) => {
             view.progress = so_far.rows_done;
-            view.position = so_far.position.map(|position| position.envelopes_before);
-            view.estimated_start = so_far.position.and_then(|position| position.estimated_start);
+            // one that has told of its rows waits no more
+            let position = so_far.position.filter(|_| so_far.rows_done.is_none());
+            view.position = position.map(|position| position.envelopes_before);
+            view.estimated_start = position.and_then(|position| position.estimated_start);
             return Ok(view);
         }
     };
