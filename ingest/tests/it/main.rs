@@ -9,6 +9,7 @@ mod door;
 mod drain_rate;
 mod ending;
 mod faults;
+mod following;
 mod idempotency;
 mod nats_door;
 mod raw;
