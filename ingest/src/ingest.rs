@@ -1,6 +1,6 @@
 //! An ingest as a whole: what is started, in which order, and how it ends.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use gristmill_broker::{
@@ -11,7 +11,7 @@ use gristmill_models::Catalog;
 use gristmill_schemas::{JobIdKeys, subject};
 use gristmill_telemetry::{Readiness, Shutdown, admin, health::Component};
 use gristmill_webhooks::{Addresses, Deliverer};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::{
     admission::Admission,
@@ -37,6 +37,9 @@ use crate::{
 
 /// How often the broker and the store are looked after, for `/readyz`.
 const LOOK: Duration = Duration::from_secs(1);
+/// Connections that the kernel keeps until they are taken, while this process starts or stands still: a client whose connection
+/// finds no place there is not refused, it tries again and again after ever longer pauses, up to half a minute.
+const BACKLOG: u32 = 4096;
 /// How long publishes in progress and background tasks may take to end, after the last request.
 const BACKGROUND_GRACE: Duration = Duration::from_secs(10);
 
@@ -55,20 +58,24 @@ impl Listeners {
     /// # Errors
     /// An address cannot be had.
     pub async fn bind(args: &IngestArgs) -> anyhow::Result<Self> {
-        let bind = async |addr| {
-            TcpListener::bind(addr)
-                .await
-                .with_context(|| format!("listen on {addr}"))
-        };
-        let admin = match args.telemetry.admin_addr {
-            Some(addr) => Some(bind(addr).await?),
-            None => None,
-        };
-        Ok(Self {
-            http: bind(args.http.listen).await?,
-            admin,
-        })
+        let admin = args.telemetry.admin_addr.map(listen).transpose()?;
+        let http = listen(args.http.listen)?;
+        Ok(Self { http, admin })
     }
+}
+
+fn listen(addr: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listen = || {
+        let socket = if addr.is_ipv4() {
+            TcpSocket::new_v4()
+        } else {
+            TcpSocket::new_v6()
+        }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(addr)?;
+        socket.listen(BACKLOG)
+    };
+    listen().with_context(|| format!("listen on {addr}"))
 }
 
 /// Runs an ingest until the shutdown is requested: then it takes nothing new, lets requests in progress end, and returns.
